@@ -1,0 +1,1 @@
+"""The event topology, and what runs it on one machine."""

@@ -1,0 +1,1 @@
+"""Linewatch: every phone line listened to, scored and shown, worst first."""

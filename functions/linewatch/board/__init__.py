@@ -1,0 +1,1 @@
+"""The board: what is known of every call, worst first."""

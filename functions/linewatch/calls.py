@@ -1,0 +1,268 @@
+"""The values Linewatch speaks of. No I/O, no clock, no randomness.
+
+Times inside a call are milliseconds of audio since the call's first sample;
+points in time are milliseconds since 1970 (UTC) and end in ``_at_ms``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from linewatch.errors import BadName
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
+
+
+class Channel(StrEnum):
+    """Who is heard on a channel; ``mixed`` is a mono source with both on it."""
+
+    AGENT = "agent"
+    CUSTOMER = "customer"
+    MIXED = "mixed"
+
+
+class GapReason(StrEnum):
+    """Why a piece of a call was not heard."""
+
+    LOST = "lost"
+    PAUSED = "paused"
+    DISCARDED = "discarded"
+    OVERRUN = "overrun"
+    UNDECODABLE = "undecodable"
+
+
+class EndReason(StrEnum):
+    """Why a call ended."""
+
+    HANGUP = "hangup"
+    ABANDONED = "abandoned"
+
+
+class Codec(StrEnum):
+    """How the samples of a chunk are written."""
+
+    L16 = "L16"
+    S16LE = "S16LE"
+    PCMU = "PCMU"
+    PCMA = "PCMA"
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes one sample takes."""
+        return 1 if self in {Codec.PCMU, Codec.PCMA} else 2
+
+
+def checked_name(kind: str, name: object) -> str:
+    """Return *name* if it may stand in a path, a key and an event's source.
+
+    Raises:
+        BadName: it is no string of 1 to 128 letters, digits, ``. _ ~ -``
+            beginning with a letter or a digit.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BadName(kind, name)
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelKey:
+    """One channel of one call of one tenant: what a session belongs to."""
+
+    tenant: str
+    call: str
+    channel: Channel
+
+    @classmethod
+    def of(cls, tenant: object, call: object, channel: object) -> ChannelKey:
+        """Check the three names.
+
+        Raises:
+            BadName: one of them may not be used.
+        """
+        try:
+            known = Channel(str(channel))
+        except ValueError:
+            raise BadName("channel", channel) from None
+        return cls(checked_name("tenant", tenant), checked_name("call", call), known)
+
+    @property
+    def source(self) -> str:
+        """The CloudEvents ``source`` of everything this channel produces."""
+        return f"{call_source(self.tenant, self.call)}/channels/{self.channel}"
+
+
+def call_source(tenant: str, call: str) -> str:
+    """Return the CloudEvents ``source`` of what concerns the whole call."""
+    return f"/tenants/{tenant}/calls/{call}"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A numbered piece of a channel's audio.
+
+    ``position`` is the number of samples the sender had before this chunk,
+    ``stream`` names one run of the sender.
+    """
+
+    seq: int
+    position: int
+    stream: str
+    codec: Codec
+    rate_hz: int
+    audio: bytes
+
+    @property
+    def samples(self) -> int:
+        """How many samples the chunk holds."""
+        return len(self.audio) // self.codec.sample_bytes
+
+    @property
+    def end_position(self) -> int:
+        """The position of the first sample after the chunk."""
+        return self.position + self.samples
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Steps ``from_seq`` to ``next_seq`` - 1 were never heard; audio goes on at ``position``."""
+
+    from_seq: int
+    next_seq: int
+    position: int
+    stream: str
+    reason: GapReason
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The channel's last step."""
+
+    seq: int
+    stream: str
+    reason: EndReason = EndReason.HANGUP
+
+
+Step = Chunk | Gap | End
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One recognised word; confidence is 0 to 1."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A final hypothesis: what one speaker said between two edges.
+
+    ``first_sample`` identifies it for ever; ``index`` only counts and starts
+    again where Redis lost its data. ``digest`` names the model and everything
+    else that the words depend on.
+    """
+
+    key: ChannelKey
+    started_at_ms: int
+    index: int
+    first_sample: int
+    start_ms: int
+    end_ms: int
+    text: str
+    words: tuple[Word, ...] = ()
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A stretch of a channel that was not heard, as ``call.gap`` tells it."""
+
+    key: ChannelKey
+    started_at_ms: int
+    first_sample: int
+    start_ms: int
+    end_ms: int
+    reason: GapReason
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What the sentiment function makes of one utterance.
+
+    ``polarity`` is -1 to 1, ``subjectivity`` 0 to 1, ``consumer`` names who scored it.
+    """
+
+    key: ChannelKey
+    started_at_ms: int
+    index: int
+    first_sample: int
+    start_ms: int
+    end_ms: int
+    text: str
+    polarity: float
+    subjectivity: float
+    nouns: tuple[str, ...]
+    consumer: str
+    scorer: str
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallStart:
+    """What is known of a call when it begins."""
+
+    tenant: str
+    call: str
+    line: str
+    started_at_ms: int
+    agent: str = ""
+    queue: str = ""
+    direction: str = "inbound"
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnd:
+    """How a call ended and what was counted over all its channels."""
+
+    tenant: str
+    call: str
+    started_at_ms: int
+    ended_at_ms: int
+    reason: EndReason
+    chunks: int
+    utterances: int
+    gaps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Names one utterance: its channel and first sample."""
+
+    channel: Channel
+    first_sample: int
+
+
+class Severity(StrEnum):
+    """How soon somebody should look."""
+
+    NOTICE = "notice"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One rule that one call met, once. ``at_ms`` is the call time it first held."""
+
+    tenant: str
+    call: str
+    rule: str
+    severity: Severity
+    reason: str
+    at_ms: int
+    started_at_ms: int
+    evidence: tuple[Evidence, ...] = ()

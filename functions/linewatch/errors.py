@@ -1,0 +1,247 @@
+"""Everything that can go wrong, each with the HTTP status it is answered with.
+
+::
+
+    LinewatchError
+    ├── SettingsError                stops the start
+    ├── BadRequest               400
+    │   ├── BadName              400
+    │   ├── BadChunk             400
+    │   └── BadEvent             400
+    ├── Unauthorized             401
+    ├── Forbidden                403
+    ├── NotFound                 404
+    ├── Conflict                 409
+    │   ├── SequenceGap          409  next_seq
+    │   ├── SequenceConflict     409  next_seq
+    │   ├── PositionConflict     409  next_seq, next_position
+    │   ├── StreamReplaced       409
+    │   └── SessionMoved         409
+    ├── CallEnded                410
+    ├── TooLarge                 413
+    ├── UnsupportedMedia         415
+    ├── Misdirected              421
+    ├── Unprocessable            422
+    └── Unavailable              503  Retry-After
+        ├── StoreUnavailable     503
+        ├── Overloaded           503
+        ├── OwnerBusy            503
+        ├── NewerCheckpoint      503
+        └── SinkUnavailable      503
+
+The message of an error says what to do. `problem` renders one as RFC 9457.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar
+
+
+class LinewatchError(Exception):
+    """The root: *detail* is one sentence that says what to do, *extra* more members."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+    retry_after_s: ClassVar[int | None] = None
+
+    def __init__(self, detail: str, **extra: object) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.extra = extra
+
+    @classmethod
+    def slug(cls) -> str:
+        """The error's name in a problem's ``type`` and in ``kne-reason``."""
+        return cls.title.lower().replace(" ", "-")
+
+
+class SettingsError(LinewatchError):
+    """A setting is missing or wrong; nothing was started."""
+
+    title = "Wrong setting"
+
+
+class BadRequest(LinewatchError):
+    """The request cannot be understood."""
+
+    status = 400
+    title = "Bad request"
+
+
+class BadName(BadRequest):
+    """A tenant, call, line or channel has a name that may not be used."""
+
+    title = "Bad name"
+
+    def __init__(self, kind: str, name: object) -> None:
+        rule = (
+            "use agent, customer or mixed"
+            if kind == "channel"
+            else "use 1 to 128 letters, digits, '.', '_', '~' or '-', a letter or digit first"
+        )
+        super().__init__(f"{kind} {str(name)[:40]!r} may not be used: {rule}")
+
+
+class BadChunk(BadRequest):
+    """The chunk's number, position, rate or length is wrong."""
+
+    title = "Bad chunk"
+
+
+class BadEvent(BadRequest):
+    """The body is no CloudEvent of a type this service takes."""
+
+    title = "Bad event"
+
+
+class Unauthorized(LinewatchError):
+    """No bearer token, or one that belongs to no tenant."""
+
+    status = 401
+    title = "Unauthorized"
+
+
+class Forbidden(LinewatchError):
+    """The token or cookie belongs to somebody else."""
+
+    status = 403
+    title = "Forbidden"
+
+
+class NotFound(LinewatchError):
+    """There is no such call or channel."""
+
+    status = 404
+    title = "Not found"
+
+
+class Conflict(LinewatchError):
+    """The request does not fit the session's state."""
+
+    status = 409
+    title = "Conflict"
+
+
+class SequenceGap(Conflict):
+    """Steps are missing before this one."""
+
+    title = "Sequence gap"
+
+
+class SequenceConflict(Conflict):
+    """This step was already taken, with other bytes."""
+
+    title = "Sequence conflict"
+
+
+class PositionConflict(Conflict):
+    """The position lies before audio that was already heard."""
+
+    title = "Position conflict"
+
+
+class StreamReplaced(Conflict):
+    """A newer run of the sender has taken this channel over."""
+
+    title = "Stream replaced"
+
+
+class SessionMoved(Conflict):
+    """Another pod owns the session by now: send again."""
+
+    title = "Session moved"
+
+
+class CallEnded(LinewatchError):
+    """The call has ended: a new call needs a new id."""
+
+    status = 410
+    title = "Call ended"
+
+
+class TooLarge(LinewatchError):
+    """The body is larger than the service takes."""
+
+    status = 413
+    title = "Too large"
+
+
+class UnsupportedMedia(LinewatchError):
+    """The content type is none the service reads."""
+
+    status = 415
+    title = "Unsupported media type"
+
+
+class Misdirected(LinewatchError):
+    """The forward names another pod than this one."""
+
+    status = 421
+    title = "Misdirected"
+
+
+class Unprocessable(LinewatchError):
+    """An event of the right type whose data breaks its schema."""
+
+    status = 422
+    title = "Unprocessable"
+
+
+class Unavailable(LinewatchError):
+    """Send the same request again after ``Retry-After``; nothing was lost."""
+
+    status = 503
+    title = "Unavailable"
+    retry_after_s = 1
+
+
+class StoreUnavailable(Unavailable):
+    """Redis did not answer."""
+
+    title = "Store unavailable"
+
+
+class Overloaded(Unavailable):
+    """No new call is taken."""
+
+    title = "Overloaded"
+    retry_after_s = 5
+
+
+class OwnerBusy(Unavailable):
+    """The owner pod did not answer in time."""
+
+    title = "Owner busy"
+
+
+class NewerCheckpoint(Unavailable):
+    """The session was written by a newer version than this pod knows."""
+
+    title = "Newer checkpoint"
+
+
+class SinkUnavailable(Unavailable):
+    """The event sink took the event too slowly or not at all."""
+
+    title = "Sink unavailable"
+
+
+def problem(error: LinewatchError) -> tuple[str, int, dict[str, str]]:
+    """Render *error* as an RFC 9457 answer: body, status, headers.
+
+    ``kne-reason`` is what a KafkaSource copies to the dead letter.
+    """
+    body = {
+        "type": f"urn:linewatch:problem:{error.slug()}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        **error.extra,
+    }
+    headers = {"Content-Type": "application/problem+json", "kne-reason": error.slug()}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    if error.status == Unauthorized.status:
+        headers["WWW-Authenticate"] = "Bearer"
+    return json.dumps(body), error.status, headers

@@ -1,0 +1,119 @@
+"""Every Redis key of Linewatch, and how long it lives.
+
+The decoder and the board never import each other, yet meet in some of these:
+so the names stand here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from linewatch.calls import ChannelKey
+
+POD_LEASE_MS: Final = 1500
+POD_RENEW_S: Final = 0.3
+PARTIAL_EXPIRES_MS: Final = 10_000
+HEALTH_EXPIRES_MS: Final = 5_000
+#: A call that ended answers 410 for so long.
+TOMBSTONE_EXPIRES_S: Final = 24 * 3600
+#: What is left of a session after its call ended: the last finals, for late repeats.
+ENDED_SESSION_EXPIRES_S: Final = 15 * 60
+#: The board shows an ended call for so long.
+ENDED_ROW_EXPIRES_S: Final = 15 * 60
+
+#: Set of pod ids that held a lease; a pod is alive while its own key exists.
+PODS: Final = "pods"
+#: Sorted set of session members by the time of their last step (ms, Redis' clock).
+SESSIONS: Final = "sessions"
+#: Set of stream keys of the local event log.
+LOGS: Final = "logs"
+
+
+def pod(pod_id: str) -> str:
+    """Hash: address, digest, load and counters of one decoder; expires with its lease."""
+    return f"pod:{pod_id}"
+
+
+def call(tenant: str, call_id: str) -> str:
+    """Hash: what is known of a call; a tombstone once ``closed`` is set."""
+    return f"call:{tenant}:{call_id}"
+
+
+def session(key: ChannelKey) -> str:
+    """Hash: the checkpoint of one channel."""
+    return f"s:{key.tenant}:{key.call}:{key.channel}"
+
+
+def tail(key: ChannelKey) -> str:
+    """List: the steps since the last edge."""
+    return f"{session(key)}:tail"
+
+
+def taken(key: ChannelKey) -> str:
+    """List: hashes of the last steps, newest last."""
+    return f"{session(key)}:taken"
+
+
+def finals(key: ChannelKey) -> str:
+    """List: the last final hypotheses as JSON, newest last."""
+    return f"{session(key)}:finals"
+
+
+def member(key: ChannelKey) -> str:
+    """The name of a session in `SESSIONS`."""
+    return f"{key.tenant}|{key.call}|{key.channel}"
+
+
+def of_member(name: str) -> ChannelKey:
+    """Read what `member` wrote."""
+    return ChannelKey.of(*name.split("|"))
+
+
+def partial(tenant: str, call_id: str, channel: str) -> str:
+    """String: the words of the utterance going on; expires after `PARTIAL_EXPIRES_MS`."""
+    return f"partial:{tenant}:{call_id}:{channel}"
+
+
+def outbox(partition: int) -> str:
+    """Stream: records not yet acknowledged by the event log."""
+    return f"outbox:{partition}"
+
+
+def outbox_lease(partition: int) -> str:
+    """String: the pod that drains the partition; expires with the lease."""
+    return f"outbox:{partition}:lease"
+
+
+def log(topic: str, partition: int) -> str:
+    """Stream: one partition of one topic of the local event log."""
+    return f"log:{topic}:{partition}"
+
+
+def undecodable(tenant: str) -> str:
+    """List: audio that killed its decoder, kept where the tenant allows it."""
+    return f"dead:audio:{tenant}"
+
+
+def health(role: str) -> str:
+    """Hash: what a role other than a decoder reports; expires after `HEALTH_EXPIRES_MS`."""
+    return f"health:{role}"
+
+
+def board_calls(tenant: str) -> str:
+    """Sorted set: the tenant's calls by help score, worst highest."""
+    return f"board:{tenant}:calls"
+
+
+def board_rows(tenant: str) -> str:
+    """Hash: call -> the row as JSON."""
+    return f"board:{tenant}:rows"
+
+
+def board_call(tenant: str, call_id: str) -> str:
+    """Hash: everything the board was told about one call, by event."""
+    return f"board:{tenant}:call:{call_id}"
+
+
+def board_alerts(tenant: str) -> str:
+    """Hash: ``call|rule`` -> the alert as JSON."""
+    return f"board:{tenant}:alerts"

@@ -1,0 +1,232 @@
+"""From an event back to the value it tells: the other half of `linewatch.events`.
+
+The readers check what the JSON Schemas in ``eventing/schemas`` state, by hand:
+they run for every event, and a schema library costs more than the score does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final, TypeVar
+
+from cloudevents.core.v1.event import CloudEvent
+
+from linewatch import events
+from linewatch.calls import (
+    Alert,
+    CallEnd,
+    CallStart,
+    Channel,
+    ChannelKey,
+    EndReason,
+    Evidence,
+    GapReason,
+    Missing,
+    Score,
+    Severity,
+    Utterance,
+    Word,
+    checked_name,
+)
+from linewatch.errors import BadEvent, BadName, Unprocessable
+
+Value = CallStart | CallEnd | Missing | Utterance | Score | Alert
+_Number = int | float
+E = TypeVar("E")
+
+
+class _Data:
+    """The JSON object of one event, read field by field; *at* is where it stands."""
+
+    def __init__(self, data: object, at: str = "data") -> None:
+        if not isinstance(data, dict):
+            raise Unprocessable(f"{at} must be a JSON object")
+        self._data = data
+        self._at = at
+
+    def _get(self, name: str, kind: type | tuple[type, ...]) -> object:
+        found = self._data.get(name)
+        if not isinstance(found, kind) or isinstance(found, bool):
+            raise Unprocessable(f"{self._at}.{name} is missing or of the wrong type")
+        return found
+
+    def text(self, name: str) -> str:
+        return str(self._get(name, str))
+
+    def whole(self, name: str) -> int:
+        number = self._get(name, int)
+        if not isinstance(number, int) or number < 0:
+            raise Unprocessable(f"{self._at}.{name} must be 0 or more")
+        return number
+
+    def number(self, name: str, low: float, high: float) -> float:
+        number = self._get(name, (int, float))
+        if not isinstance(number, _Number) or not low <= number <= high:
+            raise Unprocessable(f"{self._at}.{name} must be from {low:g} to {high:g}")
+        return float(number)
+
+    def one_of(self, name: str, choices: Callable[[str], E]) -> E:
+        try:
+            return choices(self.text(name))
+        except ValueError as error:
+            raise Unprocessable(f"{self._at}.{name}: {error}") from error
+
+    def items(self, name: str) -> list[object]:
+        found = self._get(name, list)
+        return found if isinstance(found, list) else []
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        found = self.items(name)
+        if not all(isinstance(item, str) for item in found):
+            raise Unprocessable(f"{self._at}.{name} must hold strings only")
+        return tuple(str(item) for item in found)
+
+    def moment_ms(self, name: str) -> int:
+        try:
+            moment = datetime.fromisoformat(self.text(name))
+        except ValueError as error:
+            raise Unprocessable(f"{self._at}.{name} must be an RFC 3339 time") from error
+        if moment.tzinfo is None:
+            raise Unprocessable(f"{self._at}.{name} must carry a time zone")
+        return events.at_ms(moment)
+
+    def named(self, name: str) -> str:
+        return checked_name(name, self.text(name))
+
+    def key(self) -> ChannelKey:
+        return ChannelKey.of(self.text("tenant"), self.text("call"), self.text("channel"))
+
+
+def _started_at_ms(event: CloudEvent, end_ms: int) -> int:
+    moment = event.get_time()
+    if moment is None:
+        raise Unprocessable("the event carries no time")
+    return events.at_ms(moment) - end_ms
+
+
+def _call_start(_: CloudEvent, data: _Data) -> CallStart:
+    return CallStart(
+        tenant=data.named("tenant"),
+        call=data.named("call"),
+        line=data.named("line"),
+        started_at_ms=data.moment_ms("started_at"),
+        agent=data.text("agent"),
+        queue=data.text("queue"),
+        direction=data.text("direction"),
+    )
+
+
+def _call_end(_: CloudEvent, data: _Data) -> CallEnd:
+    return CallEnd(
+        tenant=data.named("tenant"),
+        call=data.named("call"),
+        started_at_ms=data.moment_ms("started_at"),
+        ended_at_ms=data.moment_ms("ended_at"),
+        reason=data.one_of("reason", EndReason),
+        chunks=data.whole("chunks"),
+        utterances=data.whole("utterances"),
+        gaps=data.whole("gaps"),
+    )
+
+
+def _missing(event: CloudEvent, data: _Data) -> Missing:
+    end_ms = data.whole("end_ms")
+    return Missing(
+        key=data.key(),
+        started_at_ms=_started_at_ms(event, end_ms),
+        first_sample=data.whole("first_sample"),
+        start_ms=data.whole("start_ms"),
+        end_ms=end_ms,
+        reason=data.one_of("reason", GapReason),
+    )
+
+
+def _word(item: object) -> Word:
+    data = _Data(item, "data.words[]")
+    return Word(
+        text=data.text("text"),
+        start_ms=data.whole("start_ms"),
+        end_ms=data.whole("end_ms"),
+        confidence=data.number("confidence", 0, 1),
+    )
+
+
+def _utterance(event: CloudEvent, data: _Data) -> Utterance:
+    end_ms = data.whole("end_ms")
+    return Utterance(
+        key=data.key(),
+        started_at_ms=_started_at_ms(event, end_ms),
+        index=data.whole("index"),
+        first_sample=data.whole("first_sample"),
+        start_ms=data.whole("start_ms"),
+        end_ms=end_ms,
+        text=data.text("text"),
+        words=tuple(_word(item) for item in data.items("words")),
+        digest=str(event.get_extension("modeldigest") or ""),
+    )
+
+
+def _score(event: CloudEvent, data: _Data) -> Score:
+    end_ms = data.whole("end_ms")
+    return Score(
+        key=data.key(),
+        started_at_ms=_started_at_ms(event, end_ms),
+        index=data.whole("index"),
+        first_sample=data.whole("first_sample"),
+        start_ms=data.whole("start_ms"),
+        end_ms=end_ms,
+        text=data.text("text"),
+        polarity=data.number("polarity", -1, 1),
+        subjectivity=data.number("subjectivity", 0, 1),
+        nouns=data.texts("nouns"),
+        consumer=data.text("consumer"),
+        scorer=data.text("scorer"),
+        digest=str(event.get_extension("modeldigest") or ""),
+    )
+
+
+def _evidence(item: object) -> Evidence:
+    data = _Data(item, "data.evidence[]")
+    return Evidence(data.one_of("channel", Channel), data.whole("first_sample"))
+
+
+def _alert(event: CloudEvent, data: _Data) -> Alert:
+    at_ms = data.whole("at_ms")
+    return Alert(
+        tenant=data.named("tenant"),
+        call=data.named("call"),
+        rule=data.named("rule"),
+        severity=data.one_of("severity", Severity),
+        reason=data.text("reason"),
+        at_ms=at_ms,
+        started_at_ms=_started_at_ms(event, at_ms),
+        evidence=tuple(_evidence(item) for item in data.items("evidence")),
+    )
+
+
+_READERS: Final[Mapping[str, Callable[[CloudEvent, _Data], Value]]] = {
+    events.CALL_STARTED: _call_start,
+    events.CALL_ENDED: _call_end,
+    events.CALL_GAP: _missing,
+    events.UTTERANCE_FINAL: _utterance,
+    events.UTTERANCE_SCORED: _score,
+    events.CALL_ALERT: _alert,
+}
+
+
+def read(event: CloudEvent) -> Value:
+    """Return the value *event* tells.
+
+    Raises:
+        BadEvent: the type is none of the contract's.
+        Unprocessable: the data breaks the type's schema.
+    """
+    reader = _READERS.get(event.get_type())
+    if reader is None:
+        known = ", ".join(sorted(_READERS))
+        raise BadEvent(f"type {event.get_type()[:80]!r} is not read here: send one of {known}")
+    try:
+        return reader(event, _Data(event.get_data()))
+    except BadName as error:
+        raise Unprocessable(error.detail) from error

@@ -1,0 +1,1 @@
+"""The sentiment function: one utterance in, one score out."""

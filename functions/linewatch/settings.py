@@ -1,0 +1,168 @@
+"""Settings from the environment, frozen; a wrong one stops the start with a clear line.
+
+A role states its settings as one frozen dataclass whose fields are made by
+`setting`; `load` reads them all and names everything that is wrong at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from linewatch.errors import SettingsError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+S = TypeVar("S")
+_TRUE: Final = {"1", "true", "yes", "on"}
+_FALSE: Final = {"0", "false", "no", "off", ""}
+
+
+def setting(name: str, parse: Callable[[str], Any], default: str | None, meaning: str) -> Any:  # noqa: ANN401 - a field's default has the field's type
+    """Declare a field read from environment variable *name*; no default = it must be set."""
+    metadata = {"name": name, "parse": parse, "default": default, "meaning": meaning}
+    return dataclasses.field(metadata=metadata)
+
+
+def load(kind: type[S], env: Mapping[str, str]) -> S:
+    """Read settings of *kind* from *env*.
+
+    Raises:
+        SettingsError: names every variable that is missing or wrong.
+    """
+    values: dict[str, Any] = {}
+    wrong: list[str] = []
+    for each in dataclasses.fields(kind):  # type: ignore[arg-type]
+        name, default = each.metadata["name"], each.metadata["default"]
+        raw = env.get(name, default)
+        if raw is None:
+            wrong.append(f"{name} must be set: {each.metadata['meaning']}")
+            continue
+        try:
+            values[each.name] = each.metadata["parse"](raw)
+        except ValueError as error:
+            wrong.append(f"{name}={raw[:80]!r}: {error} ({each.metadata['meaning']})")
+    if wrong:
+        raise SettingsError("; ".join(wrong))
+    return kind(**values)
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Make a parser of whole numbers from *low* to *high*."""
+
+    def parse(raw: str) -> int:
+        try:
+            number = int(raw)
+        except ValueError:
+            raise ValueError(f"a whole number from {low} to {high} is needed") from None
+        if not low <= number <= high:
+            raise ValueError(f"must be from {low} to {high}")
+        return number
+
+    return parse
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """Make a parser of numbers from *low* to *high*."""
+
+    def parse(raw: str) -> float:
+        try:
+            found = float(raw)
+        except ValueError:
+            raise ValueError(f"a number from {low:g} to {high:g} is needed") from None
+        if not low <= found <= high:
+            raise ValueError(f"must be from {low:g} to {high:g}")
+        return found
+
+    return parse
+
+
+def flag(raw: str) -> bool:
+    """Parse yes or no."""
+    if raw.lower() in _TRUE:
+        return True
+    if raw.lower() in _FALSE:
+        return False
+    raise ValueError("use true or false")
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Make a parser that takes only *choices*."""
+
+    def parse(raw: str) -> str:
+        if raw not in choices:
+            raise ValueError(f"use one of {', '.join(choices)}")
+        return raw
+
+    return parse
+
+
+def url(*schemes: str) -> Callable[[str], str]:
+    """Make a parser of URLs of *schemes*; an empty string stays empty."""
+
+    def parse(raw: str) -> str:
+        if raw and not raw.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"must begin with {' or '.join(f'{s}://' for s in schemes)}")
+        return raw.rstrip("/")
+
+    return parse
+
+
+def names(raw: str) -> tuple[str, ...]:
+    """Parse a comma-separated list."""
+    return tuple(part.strip() for part in raw.split(",") if part.strip())
+
+
+def tokens(raw: str) -> Mapping[str, str]:
+    """Parse ``tenant=sha256-of-token`` pairs, comma-separated, into hash -> tenant."""
+    found: dict[str, str] = {}
+    for pair in names(raw):
+        tenant, _, digest = pair.partition("=")
+        if not tenant or not _SHA256.fullmatch(digest):
+            raise ValueError("use tenant=<sha256 of the token in hex>, comma-separated")
+        found[digest] = tenant
+    return found
+
+
+def token_digest(token: str) -> str:
+    """Return what stands in the settings for *token*."""
+    return sha256(token.encode()).hexdigest()
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether *host* can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def path(raw: str) -> Path:
+    """Parse a path; ``~`` is the home folder."""
+    return Path(raw).expanduser()
+
+
+REDIS_URL: Final = "redis://127.0.0.1:6379/0"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSettings:
+    """What the sentiment and board functions need."""
+
+    sink: str = setting(
+        "K_SINK", url("http", "https"), "", "where new events go; a SinkBinding sets it"
+    )
+    sink_timeout_s: float = setting(
+        "SINK_TIMEOUT_S", number(0.1, 60), "20", "how long a POST to K_SINK may take"
+    )
+    redis_url: str = setting(
+        "REDIS_URL", url("redis", "rediss", "unix"), REDIS_URL, "where the board is kept"
+    )
+    consumer: str = setting("CONSUMER", str, "sentiment", "who scored, shown on the board")

@@ -1,0 +1,1 @@
+"""What installs, fetches and starts Linewatch."""

@@ -1,0 +1,38 @@
+"""Fixtures many tests share: a real Redis, and the test inputs beside the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from infra import redis_server
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", name="redis_port")
+def _redis_port(tmp_path_factory):
+    port = redis_server.free_port()
+    process = redis_server.start(port, tmp_path_factory.mktemp("redis"), durable=False)
+    yield port
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture(name="redis_url")
+def _redis_url(redis_port):
+    """An empty, real Redis."""
+    url = f"redis://127.0.0.1:{redis_port}/0"
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+    return url
+
+
+@pytest.fixture(scope="session", name="shared")
+def _shared():
+    """The folder of recordings, texts and schemas; the test skips where it is not laid."""
+    if not SHARED.exists():
+        pytest.skip("../shared is not here: it holds the recordings, texts and schemas")
+    return SHARED
