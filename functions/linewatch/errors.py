@@ -35,25 +35,23 @@ The message of an error says what to do. `problem` renders one as RFC 9457.
 from __future__ import annotations
 
 import json
-from typing import ClassVar
 
 
 class LinewatchError(Exception):
     """The root: *detail* is one sentence that says what to do, *extra* more members."""
 
-    status: ClassVar[int] = 500
-    title: ClassVar[str] = "Internal error"
-    retry_after_s: ClassVar[int | None] = None
+    status: int = 500
+    title: str = "Internal error"
+    retry_after_s: int | None = None
 
     def __init__(self, detail: str, **extra: object) -> None:
         super().__init__(detail)
         self.detail = detail
         self.extra = extra
 
-    @classmethod
-    def slug(cls) -> str:
+    def slug(self) -> str:
         """The error's name in a problem's ``type`` and in ``kne-reason``."""
-        return cls.title.lower().replace(" ", "-")
+        return self.title.lower().replace(" ", "-")
 
 
 class SettingsError(LinewatchError):
@@ -80,7 +78,9 @@ class BadName(BadRequest):
             if kind == "channel"
             else "use 1 to 128 letters, digits, '.', '_', '~' or '-', a letter or digit first"
         )
-        super().__init__(f"{kind} {str(name)[:40]!r} may not be used: {rule}")
+        # Only what was named is shown: a deep list cannot even be printed.
+        shown = name[:40] if isinstance(name, str) else type(name).__name__
+        super().__init__(f"{kind} {shown!r} may not be used: {rule}")
 
 
 class BadChunk(BadRequest):
@@ -245,3 +245,29 @@ def problem(error: LinewatchError) -> tuple[str, int, dict[str, str]]:
     if error.status == Unauthorized.status:
         headers["WWW-Authenticate"] = "Bearer"
     return json.dumps(body), error.status, headers
+
+
+def of_status(status: int, title: str, detail: str, **extra: object) -> LinewatchError:
+    """Return an error of any HTTP *status*: one that a framework or another pod answered."""
+    error = LinewatchError(detail, **extra)
+    error.status, error.title = status, title
+    if status == Unavailable.status:
+        error.retry_after_s = Unavailable.retry_after_s
+    return error
+
+
+def of_framework(status: int | None, name: str, detail: str | None) -> LinewatchError:
+    """Return the error that a web framework means, by our own title where we have one."""
+    known = {kind.status: kind.title for kind in LinewatchError.__subclasses__()}
+    code = status or LinewatchError.status
+    return of_status(code, known.get(code, name), detail or name)
+
+
+def of_problem(status: int, body: bytes) -> LinewatchError:
+    """Read what `problem` wrote."""
+    try:
+        members = dict(json.loads(body))
+    except (ValueError, TypeError):
+        return Unavailable("another pod's answer cannot be read: send the same request again")
+    known = {name: str(members.pop(name, "")) for name in ("type", "title", "status", "detail")}
+    return of_status(status, known["title"], known["detail"], **members)

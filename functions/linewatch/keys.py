@@ -89,6 +89,11 @@ def log(topic: str, partition: int) -> str:
     return f"log:{topic}:{partition}"
 
 
+def alias(tenant: str, name: str) -> str:
+    """String: the call that a sender of ``POST /decode`` means by *name*."""
+    return f"decode:{tenant}:{name}"
+
+
 def undecodable(tenant: str) -> str:
     """List: audio that killed its decoder, kept where the tenant allows it."""
     return f"dead:audio:{tenant}"
@@ -117,3 +122,18 @@ def board_call(tenant: str, call_id: str) -> str:
 def board_alerts(tenant: str) -> str:
     """Hash: ``call|rule`` -> the alert as JSON."""
     return f"board:{tenant}:alerts"
+
+
+def board_expiries(tenant: str) -> str:
+    """Sorted set: the tenant's calls by when they leave the board (ms, Redis' clock)."""
+    return f"board:{tenant}:expiries"
+
+
+def board_newest(tenant: str) -> str:
+    """String: when the board last took an event of the tenant (ms, Redis' clock)."""
+    return f"board:{tenant}:newest"
+
+
+def board_gone(tenant: str, call_id: str) -> str:
+    """String: the call ended, so what is told once it left the board does not bring it back."""
+    return f"board:{tenant}:gone:{call_id}"

@@ -6,6 +6,7 @@ they run for every event, and a schema library costs more than the score does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final, TypeVar
@@ -33,7 +34,29 @@ from linewatch.errors import BadEvent, BadName, Unprocessable
 
 Value = CallStart | CallEnd | Missing | Utterance | Score | Alert
 _Number = int | float
+#: No call lasts a week, and no clock of ours is past the year 2200: beyond that times overflow.
+CALL_LIMIT_MS: Final = 7 * 24 * 3600 * 1000
+_AT_LIMIT_MS: Final = 7_258_118_400_000
+_WHOLE_LIMIT: Final = 1 << 53
+_DIGEST_LIMIT: Final = 256
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 E = TypeVar("E")
+
+
+def _unicode(text: str, at: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Unprocessable(f"{at} must be valid Unicode") from None
+    return text
+
+
+def _in_bounds(milliseconds: int, at: str) -> int:
+    if not 0 <= milliseconds < _AT_LIMIT_MS:
+        raise Unprocessable(f"{at}: the call must lie between the years 1970 and 2200")
+    return milliseconds
 
 
 class _Data:
@@ -52,13 +75,22 @@ class _Data:
         return found
 
     def text(self, name: str) -> str:
-        return str(self._get(name, str))
+        return _unicode(str(self._get(name, str)), f"{self._at}.{name}")
 
-    def whole(self, name: str) -> int:
+    def whole(self, name: str, limit: int = _WHOLE_LIMIT) -> int:
         number = self._get(name, int)
-        if not isinstance(number, int) or number < 0:
-            raise Unprocessable(f"{self._at}.{name} must be 0 or more")
+        if not isinstance(number, int) or not 0 <= number < limit:
+            raise Unprocessable(f"{self._at}.{name} must be 0 or more, below {limit}")
         return number
+
+    def span_ms(self) -> tuple[int, int]:
+        start_ms, end_ms = (
+            self.whole("start_ms", CALL_LIMIT_MS),
+            self.whole("end_ms", CALL_LIMIT_MS),
+        )
+        if start_ms > end_ms:
+            raise Unprocessable(f"{self._at}.start_ms must not lie after end_ms")
+        return start_ms, end_ms
 
     def number(self, name: str, low: float, high: float) -> float:
         number = self._get(name, (int, float))
@@ -80,16 +112,15 @@ class _Data:
         found = self.items(name)
         if not all(isinstance(item, str) for item in found):
             raise Unprocessable(f"{self._at}.{name} must hold strings only")
-        return tuple(str(item) for item in found)
+        return tuple(_unicode(str(item), f"{self._at}.{name}") for item in found)
 
     def moment_ms(self, name: str) -> int:
+        text = self.text(name)
         try:
-            moment = datetime.fromisoformat(self.text(name))
+            # fromisoformat alone would take week dates and times without a zone.
+            return events.at_ms(datetime.fromisoformat(text if _MOMENT.fullmatch(text) else ""))
         except ValueError as error:
             raise Unprocessable(f"{self._at}.{name} must be an RFC 3339 time") from error
-        if moment.tzinfo is None:
-            raise Unprocessable(f"{self._at}.{name} must carry a time zone")
-        return events.at_ms(moment)
 
     def named(self, name: str) -> str:
         return checked_name(name, self.text(name))
@@ -102,7 +133,14 @@ def _started_at_ms(event: CloudEvent, end_ms: int) -> int:
     moment = event.get_time()
     if moment is None:
         raise Unprocessable("the event carries no time")
-    return events.at_ms(moment) - end_ms
+    return _in_bounds(events.at_ms(moment) - end_ms, "time")
+
+
+def _digest(event: CloudEvent) -> str:
+    digest = _unicode(str(event.get_extension("modeldigest") or ""), "modeldigest")
+    if len(digest) > _DIGEST_LIMIT:
+        raise Unprocessable(f"modeldigest is longer than {_DIGEST_LIMIT} characters")
+    return digest
 
 
 def _call_start(_: CloudEvent, data: _Data) -> CallStart:
@@ -131,12 +169,12 @@ def _call_end(_: CloudEvent, data: _Data) -> CallEnd:
 
 
 def _missing(event: CloudEvent, data: _Data) -> Missing:
-    end_ms = data.whole("end_ms")
+    start_ms, end_ms = data.span_ms()
     return Missing(
         key=data.key(),
         started_at_ms=_started_at_ms(event, end_ms),
         first_sample=data.whole("first_sample"),
-        start_ms=data.whole("start_ms"),
+        start_ms=start_ms,
         end_ms=end_ms,
         reason=data.one_of("reason", GapReason),
     )
@@ -153,28 +191,28 @@ def _word(item: object) -> Word:
 
 
 def _utterance(event: CloudEvent, data: _Data) -> Utterance:
-    end_ms = data.whole("end_ms")
+    start_ms, end_ms = data.span_ms()
     return Utterance(
         key=data.key(),
         started_at_ms=_started_at_ms(event, end_ms),
         index=data.whole("index"),
         first_sample=data.whole("first_sample"),
-        start_ms=data.whole("start_ms"),
+        start_ms=start_ms,
         end_ms=end_ms,
         text=data.text("text"),
         words=tuple(_word(item) for item in data.items("words")),
-        digest=str(event.get_extension("modeldigest") or ""),
+        digest=_digest(event),
     )
 
 
 def _score(event: CloudEvent, data: _Data) -> Score:
-    end_ms = data.whole("end_ms")
+    start_ms, end_ms = data.span_ms()
     return Score(
         key=data.key(),
         started_at_ms=_started_at_ms(event, end_ms),
         index=data.whole("index"),
         first_sample=data.whole("first_sample"),
-        start_ms=data.whole("start_ms"),
+        start_ms=start_ms,
         end_ms=end_ms,
         text=data.text("text"),
         polarity=data.number("polarity", -1, 1),
@@ -182,7 +220,7 @@ def _score(event: CloudEvent, data: _Data) -> Score:
         nouns=data.texts("nouns"),
         consumer=data.text("consumer"),
         scorer=data.text("scorer"),
-        digest=str(event.get_extension("modeldigest") or ""),
+        digest=_digest(event),
     )
 
 

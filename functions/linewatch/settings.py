@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,6 +20,8 @@ from linewatch.errors import SettingsError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 S = TypeVar("S")
+#: gunicorn's status for a worker whose application cannot be loaded.
+BOOT_FAILED: Final = 4
 _TRUE: Final = {"1", "true", "yes", "on"}
 _FALSE: Final = {"0", "false", "no", "off", ""}
 
@@ -50,6 +53,18 @@ def load(kind: type[S], env: Mapping[str, str]) -> S:
     if wrong:
         raise SettingsError("; ".join(wrong))
     return kind(**values)
+
+
+def load_or_exit(kind: type[S], env: Mapping[str, str], role: str) -> S:
+    """Read settings of *kind*, or end the process with one line on stderr.
+
+    gunicorn starts a worker again that ends with any other status than this one.
+    """
+    try:
+        return load(kind, env)
+    except SettingsError as error:
+        sys.stderr.write(f"{role}: {error.detail}\n")
+        raise SystemExit(BOOT_FAILED) from None
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
@@ -166,3 +181,47 @@ class FunctionSettings:
         "REDIS_URL", url("redis", "rediss", "unix"), REDIS_URL, "where the board is kept"
     )
     consumer: str = setting("CONSUMER", str, "sentiment", "who scored, shown on the board")
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderSettings:
+    """What a decoder needs."""
+
+    model_path: Path = setting(
+        "VOSK_MODEL_PATH", path, None, "the prepared model: run `python -m infra.model`"
+    )
+    redis_url: str = setting(
+        "REDIS_URL", url("redis", "rediss", "unix"), REDIS_URL, "where sessions are kept"
+    )
+    bind: str = setting("BIND", str, "127.0.0.1", "the address to listen on")
+    port: int = setting("PORT", whole(1, 65535), "8080", "the port to listen on")
+    address: str = setting("POD_ADDRESS", url("http"), "", "how other decoders reach this one")
+    tokens: Mapping[str, str] = setting("TOKENS", tokens, "", "who may send; none = loopback only")
+    cookie_keys: tuple[str, ...] = setting(
+        "COOKIE_KEYS", names, None, "secrets that sign cookies: the first signs, all verify"
+    )
+    threads: int = setting("THREADS", whole(4, 256), "16", "requests served at once")
+    decoders: int = setting("DECODE_THREADS", whole(1, 256), "2", "decodes at once: the cores")
+    capacity: int = setting("CAPACITY", whole(1, 100_000), "60", "channels this pod takes")
+    outbox_limit: int = setting(
+        "OUTBOX_LIMIT", whole(1, 10_000_000), "100000", "records that may wait for the event log"
+    )
+    idle_s: float = setting("IDLE_S", number(1, 3600), "30", "a silent sender is given up then")
+    paused_s: float = setting("PAUSED_S", number(1, 86400), "3600", "a paused sender likewise")
+    deadline_s: float = setting("DECODE_DEADLINE_S", number(0.1, 60), "5", "of one decode")
+    keep_undecodable: int = setting(
+        "KEEP_UNDECODABLE", whole(0, 10_000), "0", "pieces of audio kept that killed a decoder"
+    )
+
+
+def check_bind(bind: str, tokens: Mapping[str, str]) -> None:
+    """Refuse to listen beyond this machine without tokens.
+
+    Raises:
+        SettingsError: says what to set.
+    """
+    if not tokens and not is_loopback(bind):
+        raise SettingsError(
+            f"BIND={bind!r} is reachable from other machines: set TOKENS=tenant=<sha256>, "
+            "or bind to 127.0.0.1"
+        )
