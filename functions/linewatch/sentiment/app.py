@@ -1,0 +1,147 @@
+"""The sentiment function over HTTP: an ``utterance.final`` in, an ``utterance.scored`` out.
+
+A KafkaSource throws replies away, so the score goes to ``K_SINK``, and the
+answer is 204. Without ``K_SINK`` the score is the reply, as a Broker wants it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cloudevents.core.v1.event import CloudEvent
+from flask import Flask, request
+from werkzeug.exceptions import HTTPException
+
+from linewatch import events, payloads
+from linewatch.calls import Utterance
+from linewatch.errors import (
+    BadEvent,
+    LinewatchError,
+    TooLarge,
+    Unavailable,
+    Unprocessable,
+    of_framework,
+    problem,
+)
+from linewatch.sentiment import warmup
+from linewatch.sentiment.warmup import Warmup
+from linewatch.settings import FunctionSettings, load_or_exit
+from linewatch.sink import Sink
+
+if TYPE_CHECKING:
+    from linewatch.sentiment.scorer import Scorer
+
+Answer = tuple[str | bytes, int, dict[str, str]]
+
+#: The largest event that is taken.
+BODY_LIMIT_BYTES: Final = 1024 * 1024
+#: An utterance lasts some 20 s: nobody says more in it.
+TEXT_LIMIT: Final = 20_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """What answers the requests; *sink* is none in reply mode."""
+
+    consumer: str
+    warmup: Warmup
+    sink: Sink | None
+
+    def receive(self) -> Answer:
+        """Take one event: read it, score it, pass the score on."""
+        utterance = _utterance(events.from_http(dict(request.headers), _body()))
+        if not utterance.text.strip():
+            return "", 204, {}
+        score = self.warmup.scorer().score(utterance, self.consumer)
+        scored = events.utterance_scored(score)
+        if self.sink is None:
+            headers, body = events.to_http(scored)
+            return body, 200, headers
+        self.sink.send(scored)
+        return "", 204, {}
+
+    def liveness(self) -> Answer:
+        """Answer that the process runs."""
+        return "alive\n", 200, {"Content-Type": "text/plain"}
+
+    def readiness(self) -> Answer:
+        """Answer whether an event would be scored at once.
+
+        Raises:
+            Unavailable: the scorer is not loaded yet.
+        """
+        if not self.warmup.is_ready:
+            raise Unavailable("the scorer is still being loaded")
+        return "ready\n", 200, {"Content-Type": "text/plain"}
+
+
+def _body() -> bytes:
+    body = request.get_data(cache=False)
+    if len(body) > BODY_LIMIT_BYTES:
+        raise TooLarge(f"an event is at most {BODY_LIMIT_BYTES} bytes")
+    return body
+
+
+def _utterance(event: CloudEvent) -> Utterance:
+    if event.get_type() != events.UTTERANCE_FINAL:
+        raise BadEvent(
+            f"type {event.get_type()[:80]!r} is not scored here: send {events.UTTERANCE_FINAL}"
+        )
+    utterance = payloads.read(event)
+    if not isinstance(utterance, Utterance):
+        raise BadEvent("this is no utterance")
+    return _checked(utterance)
+
+
+def _checked(utterance: Utterance) -> Utterance:
+    if len(utterance.text) > TEXT_LIMIT:
+        raise Unprocessable(f"data.text is longer than {TEXT_LIMIT} characters")
+    return utterance
+
+
+def _refused(error: HTTPException) -> Answer:
+    body, status, headers = problem(of_framework(error.code, error.name, error.description))
+    allowed = getattr(error, "valid_methods", None)
+    return body, status, headers | ({"Allow": ", ".join(sorted(allowed))} if allowed else {})
+
+
+def create(
+    env: Mapping[str, str] | None = None, load_scorer: Callable[[], Scorer] = warmup.load
+) -> Flask:
+    """Make the WSGI application and begin to load the scorer; gunicorn calls this.
+
+    *env* is the environment unless a test gives another.
+    """
+    return routed(build(os.environ if env is None else env, load_scorer))
+
+
+def build(env: Mapping[str, str], load_scorer: Callable[[], Scorer] = warmup.load) -> Function:
+    """Make the function of the settings in *env* and begin to load its scorer.
+
+    Raises:
+        SystemExit: a setting is wrong; one line on stderr says which.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    settings = load_or_exit(FunctionSettings, env, "sentiment")
+    log.info("scores go to %s", f"K_SINK {settings.sink}" if settings.sink else "the reply")
+    sink = Sink(settings.sink, settings.sink_timeout_s) if settings.sink else None
+    return Function(settings.consumer, Warmup(load_scorer), sink)
+
+
+def routed(function: Function) -> Flask:
+    """Give *function* its routes; whatever goes wrong is answered with problem JSON."""
+    app = Flask(__name__, static_folder=None)
+    # One more than is taken: a body without a length is cut there, not refused.
+    app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT_BYTES + 1
+    app.add_url_rule("/", view_func=function.receive, methods=["POST"])
+    app.add_url_rule("/health/liveness", view_func=function.liveness)
+    app.add_url_rule("/health/readiness", view_func=function.readiness)
+    app.register_error_handler(LinewatchError, problem)
+    app.register_error_handler(HTTPException, _refused)
+    return app
