@@ -1,0 +1,100 @@
+"""The board function over HTTP: scores and what happens to calls in, alerts out.
+
+The answer is 204 once the board holds the event and the sink took every alert
+that came of it. Otherwise it is an error, the source sends the event again, and
+nothing is doubled: the board upserts, and an alert that was taken is marked.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from flask import Flask, request
+from werkzeug.exceptions import HTTPException
+
+from linewatch import events, payloads
+from linewatch.board.encoding import Fact
+from linewatch.board.store import Board
+from linewatch.calls import Alert, CallEnd, CallStart, Missing, Score
+from linewatch.errors import BadEvent, LinewatchError, of_framework, problem
+from linewatch.settings import FunctionSettings, load_or_exit
+from linewatch.sink import Sink
+
+Answer = tuple[str, int, dict[str, str]]
+
+#: The largest event that is taken.
+BODY_LIMIT_BYTES: Final = 256 * 1024
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """What answers the requests; without *sink* alerts stay on the board."""
+
+    board: Board
+    sink: Sink | None
+
+    def receive(self) -> Answer:
+        """Take one event in and publish the alerts that come of it."""
+        fact = _fact(request.get_data(cache=False))
+        put = self.board.put(fact)
+        for alert in put.unpublished if self.sink else ():
+            self._publish(alert)
+        return "", 204, {}
+
+    def _publish(self, alert: Alert) -> None:
+        if self.sink:
+            self.sink.send(events.call_alert(alert))
+            self.board.mark_published(alert)
+            log.info("alert published rule=%s severity=%s", alert.rule, alert.severity)
+
+    def liveness(self) -> Answer:
+        """Answer that the process runs."""
+        return "alive\n", 200, {"Content-Type": "text/plain"}
+
+    def readiness(self) -> Answer:
+        """Answer whether an event could be taken."""
+        self.board.ping()
+        return "ready\n", 200, {"Content-Type": "text/plain"}
+
+
+def _fact(body: bytes) -> Fact:
+    event = events.from_http(dict(request.headers), body)
+    value = payloads.read(event)
+    if not isinstance(value, CallStart | CallEnd | Missing | Score):
+        raise BadEvent(f"type {event.get_type()} is not kept on the board")
+    return value
+
+
+def _refused(error: HTTPException) -> Answer:
+    body, status, headers = problem(of_framework(error.code, error.name, error.description))
+    allowed = getattr(error, "valid_methods", None)
+    return body, status, headers | ({"Allow": ", ".join(sorted(allowed))} if allowed else {})
+
+
+def create(env: Mapping[str, str] | None = None) -> Flask:
+    """Make the WSGI application; gunicorn calls this.
+
+    *env* is the environment unless a test gives another.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    settings = load_or_exit(FunctionSettings, os.environ if env is None else env, "board")
+    sink = Sink(settings.sink, settings.sink_timeout_s) if settings.sink else None
+    log.info("alerts go to %s", f"K_SINK {settings.sink}" if sink else "the board only")
+    return _routed(Function(Board.from_url(settings.redis_url), sink))
+
+
+def _routed(function: Function) -> Flask:
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT_BYTES
+    app.add_url_rule("/", view_func=function.receive, methods=["POST"])
+    app.add_url_rule("/health/liveness", view_func=function.liveness)
+    app.add_url_rule("/health/readiness", view_func=function.readiness)
+    app.register_error_handler(LinewatchError, problem)
+    app.register_error_handler(HTTPException, _refused)
+    return app

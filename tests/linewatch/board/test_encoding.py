@@ -1,0 +1,47 @@
+"""What is written to Redis is read back as the same value."""
+
+from __future__ import annotations
+
+import pytest
+
+from linewatch.board import encoding, rules, summary
+from linewatch.board.facts import CallFacts
+from tests.board_facts import AGENT, CUSTOMER, end, gap, score, start
+
+FACTS = [start(), score(3, 0.0, "naïve \N{WAVING HAND SIGN}\0"), gap(5, 9, AGENT), end()]
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_fact_survives_writing(fact):
+    """Every kind of fact comes back equal under its field's name."""
+    assert encoding.loads_fact(encoding.field_of(fact), encoding.dumps(fact)) == fact
+
+
+def test_row_survives_writing():
+    """A row comes back equal, with a polarity of exactly 0 and with its speakers."""
+    facts = CallFacts.of([*FACTS, score(0, -0.5, channel=AGENT)])
+    row = summary.summarize(facts, rules.raised(facts))
+    assert row.polarity == 0.0
+    assert encoding.loads_row(encoding.dumps(row)) == row
+
+
+def test_empty_row_survives_writing():
+    """A row of a call that nobody spoke in yet comes back equal."""
+    row = summary.summarize(CallFacts.of([start()]), [])
+    assert row.last_channel is None
+    assert encoding.loads_row(encoding.dumps(row)) == row
+
+
+def test_alert_survives_writing():
+    """An alert comes back equal, with its evidence."""
+    facts = CallFacts.of([score(0, text="get me your supervisor")])
+    (alert,) = rules.raised(facts)
+    assert alert.evidence
+    assert encoding.loads_alert(encoding.dumps(alert)) == alert
+
+
+def test_fields_name_facts():
+    """Two utterances share no field, one utterance scored twice has one."""
+    first, other = score(0, channel=CUSTOMER), score(0, channel=AGENT)
+    assert encoding.field_of(first) != encoding.field_of(other)
+    assert encoding.field_of(first) == encoding.field_of(score(0, 0.9, "hallo"))

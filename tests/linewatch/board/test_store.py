@@ -1,0 +1,355 @@
+"""The board in a real Redis: any order, any number of times, from anywhere at once."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+
+from infra import redis_server
+from linewatch import keys
+from linewatch.board import rules, summary
+from linewatch.board.facts import CallFacts
+from linewatch.board.store import UNENDED_ROW_EXPIRES_S, Board
+from linewatch.calls import Missing
+from linewatch.errors import StoreUnavailable
+from tests import board_seed
+from tests.board_facts import (
+    AGENT,
+    CALL,
+    CUSTOMER,
+    MIXED,
+    TENANT,
+    end,
+    gap,
+    score,
+    start,
+    tellings,
+)
+
+
+@pytest.fixture(name="client")
+def _client(redis_url):
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture(name="board")
+def _board(redis_url):
+    board = Board.from_url(redis_url)
+    yield board
+    board.close()
+
+
+def _pure(facts):
+    known = CallFacts.of(facts)
+    return summary.summarize(known, rules.raised(known))
+
+
+def _put_all(board, facts):
+    for fact in facts:
+        put = board.put(fact)
+    return put
+
+
+def _alerts(board, call=CALL):
+    return {alert.rule for alert in board.snapshot(TENANT).alerts if alert.call == call}
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(telling=tellings())
+def test_order_changes_nothing(board, client, telling):
+    """Shuffled and repeated events give the same row and the same alerts, gaps included."""
+    in_order, shuffled = telling
+    seen = []
+    for facts in (in_order, shuffled):
+        client.flushall()
+        put = _put_all(board, facts)
+        seen.append((put.row, board.snapshot(TENANT).rows, _alerts(board)))
+    assert seen[0] == seen[1]
+    assert seen[0][0] == _pure(in_order)
+    assert seen[0][2] == set(_pure(in_order).rules)
+
+
+def test_end_before_last_score(board):
+    """A score that comes after the call's end still counts, and the call stays ended."""
+    _put_all(board, [start(), end(30_000, 2), score(0, -0.5), score(1, 0.0, "bye")])
+    (row,) = board.snapshot(TENANT).rows
+    assert (row.utterances, row.last_text, row.polarity) == (2, "bye", 0.0)
+    assert row.ended_at_ms is not None
+
+
+def _tell_at_once(board, facts):
+    begin = threading.Barrier(len(facts))
+
+    def tell(fact):
+        begin.wait()
+        board.put(fact)
+
+    threads = [threading.Thread(target=tell, args=(fact,)) for fact in facts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_threads_lose_nothing(board):
+    """Whenever eight threads tell one call at once, the last row is that of the whole set."""
+    for number in range(20):
+        call = f"call-{number}"
+        facts = [score(i, -0.5 if i % 2 else 0.0, call=call) for i in range(6)]
+        facts += [gap(0, 9, call=call), end(400_000, 6, 1, call=call)]
+        _tell_at_once(board, facts)
+        assert board.detail(TENANT, call).row == _pure(facts)
+
+
+def test_lost_race_is_retried(board, client, monkeypatch):
+    """A row worked out from a set that grew meanwhile is not written."""
+    board.put(score(0, text="my lawyer"))
+    honest = board._commit
+
+    def overtaken(*args):
+        monkeypatch.setattr(board, "_commit", honest)
+        board.put(score(1, text="manager"))
+        return honest(*args)
+
+    monkeypatch.setattr(board, "_commit", overtaken)
+    put = board.put(score(2, text="refund"))
+    assert put.row.utterances == 3
+    assert client.hget(keys.board_call(TENANT, CALL), "version") == "3"
+    assert board.snapshot(TENANT).rows == (put.row,)
+
+
+def test_endless_race_is_unavailable(board, monkeypatch):
+    """A call whose set never stands still is answered with an error, not with a wait for ever."""
+    monkeypatch.setattr(board, "_commit", lambda *_: "moved")
+    monkeypatch.setattr("linewatch.board.store._TRIES", 3)
+    with pytest.raises(StoreUnavailable, match="at once"):
+        board.put(start())
+
+
+def test_alert_is_raised_once(board):
+    """A rule met again and again is one alert, with its first words and its first time."""
+    first = board.put(score(0, text="get me a manager")).unpublished
+    (shown,) = board.snapshot(TENANT).alerts
+    assert (shown.rule, shown.reason) == ("keyword-supervisor", "asked for a manager")
+    again = _put_all(board, [score(i, text="the supervisor") for i in range(1, 4)]).unpublished
+    assert board.snapshot(TENANT).alerts == (shown,)
+    assert again == first
+
+
+def test_published_is_remembered(board):
+    """An alert is handed out until it is marked, then never again."""
+    told = score(0, text="get me a manager")
+    (alert,) = board.put(told).unpublished
+    assert board.put(told).unpublished == [alert]
+    board.mark_published(alert)
+    assert board.put(told).unpublished == []
+    assert board.put(score(1, text="manager")).unpublished == []
+    assert _alerts(board) == {"keyword-supervisor"}
+
+
+def test_alert_keeps_its_words(board):
+    """An alert that earlier words would raise too stays as it was raised: its event is the same."""
+    (late,) = board.put(score(5, text="a manager please")).unpublished
+    (again,) = board.put(score(1, text="your supervisor please")).unpublished
+    assert again == late
+
+
+def test_late_gap_takes_silence_back(board):
+    """A gap told after the speech that followed it explains the silence, and the alert goes."""
+    said = [score(0, channel=MIXED, at_ms=0), score(1, channel=MIXED, at_ms=40_000)]
+    _put_all(board, said)
+    assert _alerts(board) == {"long-silence"}
+    put = board.put(gap(5000, 30_000, MIXED))
+    assert (_alerts(board), put.row.rules, put.unpublished) == (set(), (), [])
+
+
+def test_calls_come_worst_first(board):
+    """Live calls come by help score, ended ones after them."""
+    board.put(score(0, 0.5, call="fine"))
+    board.put(score(0, -0.5, call="bad"))
+    _put_all(board, [score(0, -0.9, call="over"), end(9000, 1, call="over")])
+    assert [row.call for row in board.snapshot(TENANT).rows] == ["bad", "fine", "over"]
+
+
+def test_alerts_come_worst_first(board):
+    """The alert queue is sorted by severity, then by age."""
+    for call, text in (("a", "refund"), ("b", "lawyer"), ("c", "refund")):
+        board.put(score(0, text=text, call=call))
+    assert [alert.call for alert in board.snapshot(TENANT).alerts] == ["b", "a", "c"]
+
+
+def test_tenants_are_apart(board):
+    """The same call of another tenant is another call."""
+    _put_all(board, [score(0, -0.5, "lawyer"), score(0, 0.5, tenant="other", text="hi")])
+    (ours,), (theirs,) = (board.snapshot(tenant).rows for tenant in (TENANT, "other"))
+    assert (ours.last_text, theirs.last_text) == ("lawyer", "hi")
+    assert board.snapshot("other").alerts == ()
+    assert board.detail("third", CALL) is None
+
+
+def test_empty_board_is_readable(board):
+    """A board nobody told anything is empty, not an error."""
+    snapshot = board.snapshot(TENANT)
+    assert (snapshot.rows, snapshot.alerts, snapshot.newest_at_ms) == ((), (), None)
+    assert board.detail(TENANT, CALL) is None
+
+
+def test_newest_tells_data_age(board):
+    """The snapshot says when the last new event came; a repeat is not news."""
+    board.put(start())
+    first = board.snapshot(TENANT)
+    time.sleep(0.005)
+    board.put(start())
+    again = board.snapshot(TENANT)
+    assert again.newest_at_ms == first.newest_at_ms <= first.taken_at_ms < again.taken_at_ms
+    board.put(score(0))
+    assert board.snapshot(TENANT).newest_at_ms > first.newest_at_ms
+
+
+def test_detail_tells_everything(board, client):
+    """The detail has transcript, gaps and alerts in spoken order, and the words going on."""
+    facts = [score(1, 0.0, "manager"), score(0, -0.1, channel=AGENT, at_ms=4000), gap(7000, 8000)]
+    row = _put_all(board, facts).row
+    client.set(keys.partial(TENANT, CALL, CUSTOMER), "and then")
+    detail = board.detail(TENANT, CALL)
+    assert detail.row == row
+    assert [(said.channel, said.start_ms) for said in detail.said] == [
+        (AGENT, 4000),
+        (CUSTOMER, 10_000),
+    ]
+    assert [said.polarity for said in detail.said] == [-0.1, 0.0]
+    assert [(gap.start_ms, gap.end_ms) for gap in detail.unheard] == [(7000, 8000)]
+    assert [alert.reason for alert in detail.alerts] == ["asked for a manager"]
+    assert detail.partials == {CUSTOMER: "and then"}
+
+
+def test_ended_call_expires(board, client):
+    """An ended call's keys live for 15 minutes, one that never ends for a day."""
+    board.put(start())
+    assert client.ttl(keys.board_call(TENANT, CALL)) == UNENDED_ROW_EXPIRES_S
+    board.put(end(9000))
+    assert client.ttl(keys.board_call(TENANT, CALL)) == keys.ENDED_ROW_EXPIRES_S
+    assert client.ttl(keys.board_gone(TENANT, CALL)) == keys.TOMBSTONE_EXPIRES_S
+
+
+def _expire(client, call=CALL):
+    client.zadd(keys.board_expiries(TENANT), {call: 1})
+    client.delete(keys.board_call(TENANT, call))
+
+
+def test_expired_call_is_hidden(board, client):
+    """A call that is due is not shown, even before it is cleared away."""
+    _put_all(board, [score(0, text="lawyer"), end(9000, 1)])
+    _expire(client)
+    snapshot = board.snapshot(TENANT)
+    assert (snapshot.rows, snapshot.alerts) == ((), ())
+    assert board.detail(TENANT, CALL) is None
+
+
+def test_expired_call_is_cleared(board, client):
+    """The next event clears away all that was kept of a call that is due."""
+    _put_all(board, [score(0, text="lawyer"), end(9000, 1)])
+    _expire(client)
+    board.put(start("other"))
+    assert client.hkeys(keys.board_rows(TENANT)) == ["other"]
+    assert client.zrange(keys.board_calls(TENANT), 0, -1) == ["other"]
+    assert client.zrange(keys.board_expiries(TENANT), 0, -1) == ["other"]
+    assert client.exists(keys.board_alerts(TENANT)) == 0
+
+
+def test_ended_call_stays_gone(board, client):
+    """A score replayed after its call left the board does not bring it back as a live one."""
+    _put_all(board, [score(0), end(9000, 2)])
+    _expire(client)
+    put = board.put(score(1, text="lawyer"))
+    assert put.unpublished == []
+    assert board.snapshot(TENANT).rows == ()
+    assert client.exists(keys.board_call(TENANT, CALL)) == 0
+
+
+def test_mark_revives_nothing(board, client):
+    """Marking an alert of a call that left the board leaves no key behind."""
+    (alert,) = board.put(score(0, text="lawyer")).unpublished
+    client.delete(keys.board_call(TENANT, CALL))
+    board.mark_published(alert)
+    assert client.exists(keys.board_call(TENANT, CALL)) == 0
+
+
+def test_lost_redis_is_unavailable():
+    """Without a Redis every call fails within a second, with the error that is answered 503."""
+    board = Board.from_url(f"redis://127.0.0.1:{redis_server.free_port()}/0")
+    begun_s = time.monotonic()
+    for ask in (board.ping, lambda: board.put(start()), lambda: board.snapshot(TENANT)):
+        with pytest.raises(StoreUnavailable):
+            ask()
+    assert time.monotonic() - begun_s < 1
+
+
+def test_hanging_redis_is_unavailable():
+    """A Redis that takes connections and never answers costs less than a second."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        board = Board.from_url(f"redis://127.0.0.1:{deaf.getsockname()[1]}/0")
+        begun_s = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            board.put(start())
+        assert time.monotonic() - begun_s < 1
+        board.close()
+
+
+def test_full_redis_is_unavailable(board, client):
+    """A Redis out of memory refuses the event as a whole and takes it when there is room again."""
+    try:
+        client.config_set("maxmemory", 1)
+        with pytest.raises(StoreUnavailable):
+            board.put(start())
+    finally:
+        client.config_set("maxmemory", 0)
+    assert board.snapshot(TENANT).rows == ()
+    assert board.put(start()).row.line == "line-7"
+
+
+def test_snapshot_reads_health(board, client):
+    """The snapshot carries what decoders, functions and dispatcher report, and what waits."""
+    board_seed.seed_health(client)
+    client.sadd(keys.PODS, "decoder-gone")
+    health = board.snapshot(TENANT).health
+    assert [(each.pod, each.sessions) for each in health.decoders] == [
+        ("decoder-1", 31),
+        ("decoder-2", 27),
+    ]
+    assert [(each.name, each.replicas) for each in health.functions] == [
+        ("board", 0),
+        ("sentiment", 1),
+    ]
+    assert (health.lag["sentiment"], health.dead_letters["sentiment"], health.outbox) == (2, 1, 1)
+
+
+def test_seed_is_plausible(board, client):
+    """The seed that the dashboard is tried with has bad, silent, ended and fine calls."""
+    board_seed.seed(board, 12)
+    board_seed.seed_partials(client, board)
+    rows = board.snapshot(TENANT).rows
+    assert len(rows) == 12
+    assert max(row.help_score for row in rows) > 60
+    assert any(row.ended_at_ms for row in rows)
+    assert any(row.help_score < 10 for row in rows)
+    assert {"long-silence", "negative-streak"} <= {rule for row in rows for rule in row.rules}
+    assert board.detail(TENANT, rows[0].call).partials
+
+
+def test_order_free_in_silence(board, client):
+    """The gap is told last, and yet nothing else is shown than where it is told first."""
+    said = [score(i, channel=MIXED, at_ms=at_ms) for i, at_ms in enumerate((0, 40_000))]
+    unheard = gap(5000, 30_000, MIXED)
+    assert isinstance(unheard, Missing)
+    first = _put_all(board, [unheard, *said]).row
+    client.flushall()
+    assert _put_all(board, [*said, unheard]).row == first
