@@ -1,0 +1,113 @@
+"""The decoders a line may speak to: one is taken at random for every request."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import urllib3
+
+from linewatch.errors import Unavailable
+
+CONNECT_S: Final = 0.5
+READ_S: Final = 2.0
+#: A decoder that took no connection is passed over for so long, if there is another.
+SHUN_S: Final = 1.0
+_NOT_THERE: Final = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a decoder said: status, headers by lower-case name, cookies and body."""
+
+    status: int
+    headers: Mapping[str, str]
+    cookies: tuple[str, ...]
+    body: bytes
+
+
+class Transport(Protocol):
+    """How a request reaches some decoder."""
+
+    def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send one request, once.
+
+        Raises:
+            Unavailable: nobody answered in time; whether the request was
+                taken is not known.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class _Target:
+    pool: urllib3.HTTPConnectionPool
+    prefix: str
+    shunned_until_s: float = 0.0
+
+
+class Decoders:
+    """Pools of kept connections to every decoder, shared by all lines of a process."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        token: str = "",
+        chance: random.Random,
+        connections: int = 64,
+        connect_s: float = CONNECT_S,
+        read_s: float = READ_S,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        timeout = urllib3.Timeout(connect=connect_s, read=read_s)
+        self._targets = [
+            _Target(_pool(url, timeout, connections), urllib3.util.parse_url(url).path or "")
+            for url in urls
+        ]
+        self._chance = chance
+        self._monotonic_s = monotonic_s
+        self._own = {"authorization": f"Bearer {token}"} if token else {}
+
+    def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send one request to one decoder, taken at random; see `Transport.send`."""
+        target = self._any_target()
+        try:
+            answer = target.pool.urlopen(
+                method,
+                target.prefix + path,
+                body=body,
+                headers={**self._own, **headers},
+                retries=False,
+                redirect=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            if isinstance(error, _NOT_THERE):
+                target.shunned_until_s = self._monotonic_s() + SHUN_S
+            raise Unavailable(f"no decoder answered: {type(error).__name__}") from error
+        return Answer(
+            answer.status,
+            {name.lower(): value for name, value in answer.headers.items()},
+            tuple(answer.headers.getlist("set-cookie")),
+            answer.data,
+        )
+
+    def _any_target(self) -> _Target:
+        now_s = self._monotonic_s()
+        there = [target for target in self._targets if target.shunned_until_s <= now_s]
+        return self._chance.choice(there or self._targets)
+
+    def close(self) -> None:
+        """Close every kept connection."""
+        for target in self._targets:
+            target.pool.close()
+
+
+def _pool(url: str, timeout: urllib3.Timeout, connections: int) -> urllib3.HTTPConnectionPool:
+    return urllib3.connection_from_url(url, timeout=timeout, maxsize=connections, block=False)

@@ -1,0 +1,109 @@
+"""The last seconds of a channel's steps, and which of them the decoder has.
+
+Steps stay whether acknowledged or not: a Redis that failed over may have
+forgotten what was acknowledged, and then asks for it again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from linewatch.calls import Chunk, End, Gap, GapReason, Step
+
+
+class Ring:
+    """At least the newest *span_samples* of one channel, by sequence number.
+
+    The send mark is the number of the step to send next. Without I/O and
+    without locks: its owner guards it.
+    """
+
+    def __init__(self, stream: str, span_samples: int, *, seq: int = 0, position: int = 0) -> None:
+        self._stream = stream
+        self._span_samples = span_samples
+        self._steps: deque[Step] = deque()
+        self._held_samples = 0
+        self._first_seq = seq
+        self._first_position = position
+        self._mark = seq
+        self._acknowledged = seq
+
+    @property
+    def first_seq(self) -> int:
+        """The oldest step that is still held."""
+        return self._first_seq
+
+    @property
+    def next_seq(self) -> int:
+        """The number the next step gets."""
+        return self._first_seq + len(self._steps)
+
+    @property
+    def mark(self) -> int:
+        """The number of the step to send next."""
+        return self._mark
+
+    @property
+    def waiting(self) -> int:
+        """How many steps were not yet acknowledged."""
+        return self.next_seq - self._mark
+
+    def add(self, step: Step) -> None:
+        """Hold *step*, which must be numbered `next_seq`, and let go of what is too old."""
+        self._steps.append(step)
+        self._held_samples += _samples(step)
+        while self._held_samples - _samples(self._steps[0]) >= self._span_samples:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        oldest = self._steps.popleft()
+        self._held_samples -= _samples(oldest)
+        self._first_seq += 1
+        if not isinstance(oldest, End):
+            self._first_position = _end_position(oldest)
+
+    def due(self) -> Step | None:
+        """Return what to send now, None when the decoder has everything.
+
+        That is a gap where the ring no longer holds the step at the mark:
+        ``lost`` when the decoder had it once, ``overrun`` when it never did.
+        """
+        if self._mark >= self.next_seq:
+            return None
+        if self._mark >= self._first_seq:
+            return self._steps[self._mark - self._first_seq]
+        had = self._mark < self._acknowledged
+        return Gap(
+            from_seq=self._mark,
+            next_seq=self._first_seq,
+            position=self._first_position,
+            stream=self._stream,
+            reason=GapReason.LOST if had else GapReason.OVERRUN,
+        )
+
+    def rewind(self, next_seq: int) -> bool:
+        """Move the mark, back or ahead, to what the decoder asks for.
+
+        Returns:
+            False when that number was never given to a step, so that the
+            decoder speaks of another sender; the mark then stays.
+        """
+        if not 0 <= next_seq <= self.next_seq:
+            return False
+        self._mark = next_seq
+        return True
+
+    def acknowledge(self, next_seq: int) -> bool:
+        """Take the decoder's word that it has every step below *next_seq*; see `rewind`."""
+        moved = self.rewind(next_seq)
+        if moved:
+            self._acknowledged = max(self._acknowledged, next_seq)
+        return moved
+
+
+def _samples(step: Step) -> int:
+    return step.samples if isinstance(step, Chunk) else 0
+
+
+def _end_position(step: Chunk | Gap) -> int:
+    return step.end_position if isinstance(step, Chunk) else step.position

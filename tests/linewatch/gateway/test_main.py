@@ -1,0 +1,128 @@
+"""The command: a file, a simulation, and settings that stop the start."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from linewatch.gateway.__main__ import GatewaySettings, main
+from linewatch.gateway.pace import Clock
+from linewatch.settings import load
+from tests.linewatch.gateway.stand_in import Decoder, served
+from tests.linewatch.gateway.test_recording import _write
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def _main(url, *arguments, **env):
+    return main(list(arguments), {"HOST": url, **env}, Clock())
+
+
+def test_plays_a_file(tmp_path, capsys):
+    """A wav file becomes one call on the line that was named, at 1x, and finals are shown."""
+    wav = _write(tmp_path / "x.wav")
+    decoder = Decoder()
+    decoder.finals["agent"] = [{"first_sample": 0, "text": "hello"}]
+    with served(decoder) as url:
+        began_s = time.monotonic()
+        assert _main(url, "--file", str(wav), "--line", "desk-7", "--show") == 0
+        assert 0.95 <= time.monotonic() - began_s < 2.5
+    (call,) = decoder.calls
+    assert call["line"] == "desk-7"
+    assert call["call"].startswith("desk-7-20")
+    assert len(decoder.fold(call["call"], "customer").audio) == 8000
+    assert json.loads(capsys.readouterr().out) == {
+        "channel": "agent",
+        "first_sample": 0,
+        "text": "hello",
+    }
+
+
+def test_resumes_a_file(tmp_path):
+    """With --resume the call goes on where the decoder is."""
+    wav = _write(tmp_path / "x.wav", seconds=2)
+    decoder = Decoder()
+    decoder.fold("c-1", "customer").kept.append((5, 15_000, {}))
+    decoder.fold("c-1", "agent").kept.append((5, 15_000, {}))
+    with served(decoder) as url:
+        began_s = time.monotonic()
+        assert _main(url, "--file", str(wav), "--call", "c-1", "--resume") == 0
+        assert time.monotonic() - began_s < 1
+    assert decoder.fold("c-1", "agent").next_position == 16_000
+    assert decoder.fold("c-1", "agent").ended
+
+
+def test_unsent_call_is_a_failure(tmp_path):
+    """A call that could not be ended is no success."""
+    wav = _write(tmp_path / "x.wav")
+    with served(Decoder(["unauthorized"])) as url:
+        assert _main(url, "--file", str(wav)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "said"),
+    [
+        ([], {}, "nothing to do"),
+        (["--simulate"], {"HOST": "ftp://x"}, "HOST"),
+        (["--simulate"], {"HOST": ","}, "at least one decoder"),
+        (["--simulate"], {"LINES": "0"}, "LINES"),
+        (["--simulate"], {"HOLD": "1"}, "HOLD"),
+        (["--simulate"], {"CALLS_DIR": "/nonexistent"}, "CALLS_DIR"),
+        (["--file", "none.wav"], {}, "none.wav"),
+        (["--file", "none.wav", "--channels", "boss"], {}, "boss"),
+    ],
+)
+def test_wrong_start_says_why(capsys, arguments, env, said):
+    """A wrong setting or argument stops the start with exit code 2 and one line."""
+    assert main(arguments, env, Clock()) == 2
+    text = capsys.readouterr().err
+    assert said in text
+    assert text.count("\n") == 1
+
+
+def test_wrong_line_name_is_refused(tmp_path, capsys):
+    """A line's name must be one that may stand in a path."""
+    wav = _write(tmp_path / "x.wav")
+    assert _main("http://127.0.0.1:1", "--file", str(wav), "--line", "a/b") == 2
+    assert "line" in capsys.readouterr().err
+
+
+def test_defaults_find_the_demo():
+    """Without settings, eight lines play the demo's own calls to a local decoder."""
+    settings = load(GatewaySettings, {})
+    assert settings.hosts == ("http://127.0.0.1:8080",)
+    assert (settings.lines, settings.chunk_ms, settings.simulate) == (8, 250, False)
+    assert (settings.calls_dir / "calls.json").exists()
+
+
+def test_hosts_are_a_list():
+    """HOST may name several decoders."""
+    hosts = load(GatewaySettings, {"HOST": "http://a:1, http://b:2/"}).hosts
+    assert hosts == ("http://a:1", "http://b:2")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_all_calls(tmp_path, number):
+    """A signal ends every call properly, within two seconds."""
+    _write(tmp_path / "x.wav", seconds=60)
+    decoder = Decoder()
+    with served(decoder) as url:
+        env = {**os.environ, "HOST": url, "DO_SIMULATE": "true", "LINES": "6"}
+        env |= {"CALLS_DIR": str(tmp_path), "PYTHONPATH": str(ROOT / "functions")}
+        process = subprocess.Popen([sys.executable, "-m", "linewatch.gateway"], env=env)
+        deadline_s = time.monotonic() + 30
+        while len(decoder.folds) < 4 and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        began_s = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(10) == 0
+        assert time.monotonic() - began_s < 2
+    assert len(decoder.folds) >= 4
+    assert all(fold.ended for fold in decoder.folds.values())
