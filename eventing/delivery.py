@@ -1,0 +1,82 @@
+"""One event's way to its function: POST, retry, back off, or give up with a reason."""
+
+from __future__ import annotations
+
+import threading
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import urllib3
+
+from eventing.request import ERROR_BYTES, Event, Failure
+from eventing.topology import Source
+
+_RETRIED = frozenset(
+    (
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    )
+)
+#: Deliveries an unordered source has under way at a time: Kafka's max.poll.records.
+IN_FLIGHT = 50
+
+
+class Stopped(Exception):
+    """The dispatcher stops: the event was neither delivered nor given up."""
+
+
+def is_retried(status: int | None) -> bool:
+    """Tell whether an answer of *status* (none: no answer) is worth another try."""
+    return status is None or status in _RETRIED or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+class Courier:
+    """Brings the events of one source to its function over kept connections."""
+
+    def __init__(self, source: Source, url: str, stopping: threading.Event) -> None:
+        self._source = source
+        self._url = url
+        self._path = urlsplit(url).path or "/"
+        self._stopping = stopping
+        self._pool = urllib3.connection_from_url(
+            url, maxsize=IN_FLIGHT, timeout=urllib3.Timeout(total=source.delivery.timeout_s)
+        )
+
+    def deliver(self, event: Event) -> Failure | None:
+        """Return nothing once the function took *event*, else why it was given up.
+
+        Raises:
+            Stopped: the dispatcher stops during the back-off.
+        """
+        delivery = self._source.delivery
+        failure = self._post(event)
+        for attempt in range(1, delivery.retries + 1):
+            if failure is None or not is_retried(failure.status):
+                return failure
+            if self._stopping.wait(delivery.delay_s(attempt)):
+                raise Stopped
+            failure = self._post(event)
+        return failure
+
+    def _post(self, event: Event) -> Failure | None:
+        try:
+            response = self._pool.urlopen(
+                "POST",
+                self._path,
+                body=event.body,
+                headers=event.headers(self._source.namespace),
+                redirect=False,
+                retries=False,
+                preload_content=False,
+            )
+            body = response.read(ERROR_BYTES)
+            # The reply is dropped, but a kept connection must be read to its end.
+            response.drain_conn()
+            response.release_conn()
+        except urllib3.exceptions.HTTPError:
+            return Failure(self._url)
+        if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+            return None
+        return Failure(self._url, response.status, body, dict(response.headers))

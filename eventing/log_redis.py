@@ -1,0 +1,276 @@
+"""The local event log: Redis streams, one a partition of a topic, read by consumer groups.
+
+This is the only module of ``eventing`` that knows Redis; a log on Kafka stands
+behind the same methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from redis.exceptions import RedisError, ResponseError
+
+from linewatch import keys
+from linewatch.decoder.relay import RedisLogWriter, connect
+from linewatch.errors import StoreUnavailable
+from linewatch.events import PARTITIONS, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+
+#: A topic that no group reads keeps about so many of its last records.
+KEPT: Final = 10_000
+#: A consumer that did not touch an entry for so long is taken for dead.
+CLAIM_IDLE_MS: Final = 5_000
+_READ_S: Final = 1.0
+_ALL: Final = tuple(range(PARTITIONS))
+
+# KEYS: stream. ARGV: groups. Trims below what all of them acknowledged (if all of
+# them exist) and returns for each how many entries it has not acknowledged.
+_SURVEY = """
+local found, floor, lags = {}, nil, {}
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  for i = 1, #ARGV do lags[i] = 0 end
+  return lags
+end
+local function less(a, b)
+  local am, as = a:match('(%d+)-(%d+)')
+  local bm, bs = b:match('(%d+)-(%d+)')
+  am, as, bm, bs = tonumber(am), tonumber(as), tonumber(bm), tonumber(bs)
+  return am < bm or (am == bm and as < bs)
+end
+for _, row in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  local group = {}
+  for i = 1, #row, 2 do group[row[i]] = row[i + 1] end
+  found[group['name']] = group
+end
+local complete = true
+for _, name in ipairs(ARGV) do
+  local group = found[name]
+  if group then
+    local lowest = redis.call('XPENDING', KEYS[1], name)[2]
+    if not lowest then
+      local ms, seq = group['last-delivered-id']:match('(%d+)-(%d+)')
+      lowest = ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
+    end
+    if not floor or less(lowest, floor) then floor = lowest end
+  else
+    complete = false
+  end
+end
+if complete and floor then redis.call('XTRIM', KEYS[1], 'MINID', floor) end
+local length = redis.call('XLEN', KEYS[1])
+for i, name in ipairs(ARGV) do
+  local group = found[name]
+  local waiting = length
+  if group then
+    local seen = #redis.call('XRANGE', KEYS[1], '-', group['last-delivered-id'])
+    waiting = length - seen + group['pending']
+  end
+  lags[i] = waiting
+end
+return lags
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record as it lies in a partition, unread: *fields* may be anything."""
+
+    partition: int
+    entry_id: str
+    fields: Mapping[bytes, bytes]
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """What names the entry inside its topic."""
+        return self.partition, self.entry_id
+
+    @property
+    def offset(self) -> int:
+        """The entry's place as one number that only grows, like a Kafka offset."""
+        ms, _, sequence = self.entry_id.partition("-")
+        return int(ms) * 1_000_000 + int(sequence)
+
+    @property
+    def written_at_ms(self) -> int:
+        """When it was written, by Redis' clock."""
+        return int(self.entry_id.partition("-")[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group on one topic, and the name this process reads it under."""
+
+    topic: str
+    name: str
+    consumer: str
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise StoreUnavailable(f"the event log is away: {type(error).__name__}") from error
+
+
+class Log:
+    """The whole event log. Every method raises `StoreUnavailable` while Redis is away."""
+
+    def __init__(self, client: Redis) -> None:
+        # Streams' replies have no useful types in redis-py.
+        self._client: Any = client
+        self._writer = RedisLogWriter(client)
+        self._survey: Callable[..., Any] = client.register_script(_SURVEY)
+
+    @classmethod
+    def at(cls, url: str, timeout_s: float = _READ_S + 0.25) -> Log:
+        """Return the log at *url*; nothing is connected yet.
+
+        A reader's *timeout_s* must be longer than its longest wait for an entry.
+
+        Raises:
+            SettingsError: the URL cannot be used.
+        """
+        return cls(connect(url, timeout_s))
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """Write *records* to their topics; all of them or none."""
+        self._writer.publish(records)
+
+    def ensure(self, group: Group) -> None:
+        """Make the group on every partition, from the earliest record on."""
+        for partition in _ALL:
+            stream = keys.log(group.topic, partition)
+            with _translated():
+                try:
+                    self._client.xgroup_create(stream, group.name, "0", mkstream=True)
+                except ResponseError as error:
+                    if "BUSYGROUP" not in str(error):
+                        raise
+
+    def read(
+        self, group: Group, partitions: Iterable[int] = _ALL, count: int = 1, wait_s: float = 0.0
+    ) -> list[Entry]:
+        """Return up to *count* new entries a partition, waiting up to 1 s for the first."""
+        streams = {keys.log(group.topic, p): ">" for p in partitions}
+        wait_ms = int(min(wait_s, _READ_S) * 1000) or None
+        return self._group_read(group, streams, count, wait_ms)
+
+    def pending(
+        self, group: Group, partitions: Iterable[int] = _ALL, count: int = 100
+    ) -> list[Entry]:
+        """Return the oldest entries this consumer read and never acknowledged."""
+        streams = {keys.log(group.topic, p): "0" for p in partitions}
+        return self._group_read(group, streams, count, None)
+
+    def _group_read(
+        self, group: Group, streams: Mapping[str, str], count: int, wait_ms: int | None
+    ) -> list[Entry]:
+        partition_of = {stream.encode(): int(stream.rpartition(":")[2]) for stream in streams}
+        with _translated():
+            found = self._client.xreadgroup(
+                group.name, group.consumer, dict(streams), count=count, block=wait_ms
+            )
+        return [
+            Entry(partition_of[stream], entry_id.decode(), fields)
+            for stream, entries in found
+            for entry_id, fields in entries
+        ]
+
+    def claim(
+        self, group: Group, partitions: Iterable[int] = _ALL, idle_ms: int = CLAIM_IDLE_MS
+    ) -> list[Entry]:
+        """Take over what other consumers read and have not touched for *idle_ms*."""
+        several = tuple(partitions)
+        with _translated(), self._client.pipeline(transaction=False) as pipe:
+            for partition in several:
+                stream = keys.log(group.topic, partition)
+                pipe.xautoclaim(stream, group.name, group.consumer, idle_ms, count=20)
+            replies = pipe.execute()
+        return [
+            Entry(partition, entry_id.decode(), fields)
+            for partition, reply in zip(several, replies, strict=True)
+            for entry_id, fields in reply[1]
+            if entry_id is not None
+        ]
+
+    def unacknowledged(self, group: Group, partitions: Iterable[int] = _ALL) -> int:
+        """Count the entries that any consumer of the group has in hand."""
+        with _translated(), self._client.pipeline(transaction=False) as pipe:
+            for partition in partitions:
+                pipe.xpending(keys.log(group.topic, partition), group.name)
+            return sum(reply["pending"] for reply in pipe.execute())
+
+    def touch(self, group: Group, entries: Iterable[tuple[int, str]]) -> None:
+        """Show that *entries* (partition, id) are still being worked on."""
+        with _translated(), self._client.pipeline(transaction=False) as pipe:
+            for partition, entry_id in entries:
+                stream = keys.log(group.topic, partition)
+                pipe.xclaim(stream, group.name, group.consumer, 0, [entry_id], justid=True)
+            pipe.execute()
+
+    def acknowledge(self, group: Group, entry: Entry) -> None:
+        """Tell that *entry* was delivered, or put into the dead letters."""
+        with _translated():
+            self._client.xack(keys.log(group.topic, entry.partition), group.name, entry.entry_id)
+
+    def trim(self, topic: str, groups: Sequence[str]) -> tuple[int, ...]:
+        """Drop what every one of *groups* acknowledged; return each one's lag in entries.
+
+        A topic without groups keeps its last `KEPT` records.
+        """
+        streams = [keys.log(topic, partition) for partition in _ALL]
+        with _translated(), self._client.pipeline(transaction=False) as pipe:
+            for stream in streams:
+                if groups:
+                    self._survey(keys=[stream], args=list(groups), client=pipe)
+                else:
+                    pipe.xtrim(stream, maxlen=-(-KEPT // PARTITIONS), approximate=True)
+            replies = pipe.execute()
+        return tuple(sum(column) for column in zip(*replies, strict=True)) if groups else ()
+
+    def count(self, topic: str) -> int:
+        """Return how many records *topic* holds."""
+        with _translated(), self._client.pipeline(transaction=False) as pipe:
+            for partition in _ALL:
+                pipe.xlen(keys.log(topic, partition))
+            return sum(pipe.execute())
+
+    def entries(self, topic: str) -> list[Entry]:
+        """Return everything *topic* holds, oldest first."""
+        with _translated(), self._client.pipeline(transaction=False) as pipe:
+            for partition in _ALL:
+                pipe.xrange(keys.log(topic, partition))
+            replies = pipe.execute()
+        found = [
+            Entry(partition, entry_id.decode(), fields)
+            for partition, entries in enumerate(replies)
+            for entry_id, fields in entries
+        ]
+        return sorted(found, key=lambda entry: entry.offset)
+
+    def delete(self, topic: str, entry: Entry) -> None:
+        """Remove one record."""
+        with _translated():
+            self._client.xdel(keys.log(topic, entry.partition), entry.entry_id)
+
+    def report(self, role: str, fields: Mapping[str, int]) -> None:
+        """Show *fields* on the dashboard until `keys.HEALTH_EXPIRES_MS` pass without a report."""
+        with _translated(), self._client.pipeline(transaction=True) as pipe:
+            pipe.delete(keys.health(role))
+            if fields:
+                pipe.hset(keys.health(role), mapping=dict(fields))
+                pipe.pexpire(keys.health(role), keys.HEALTH_EXPIRES_MS)
+            pipe.execute()
+
+    def ping(self) -> None:
+        """Return if Redis answers."""
+        with _translated():
+            self._client.ping()

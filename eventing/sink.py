@@ -1,0 +1,152 @@
+"""The sink: an HTTP door to the event log, one path a KafkaSink of the manifests.
+
+``python -m eventing.sink``. ``POST /{sink}`` takes one CloudEvent and answers 202
+once it is written, as KafkaSink's receiver does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from eventing import topology
+from eventing.log_redis import Log
+from eventing.server import Server, log_to_stderr
+from eventing.topology import Topology
+from linewatch import events, settings
+from linewatch.errors import (
+    BadEvent,
+    LinewatchError,
+    NotFound,
+    SettingsError,
+    TooLarge,
+    of_status,
+    problem,
+)
+from linewatch.events import Record
+from linewatch.settings import setting
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 1024 * 1024
+_THREADS = 16
+# The caller is told within a second that the log is away.
+_ANSWER_S = 0.8
+_JSON = re.compile(r"[^/]+/([^;]+\+)?json\s*(;.*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class SinkSettings:
+    """What the sink needs."""
+
+    host: str = setting("BIND", str, "127.0.0.1", "the address to listen on")
+    port: int = setting("PORT", settings.whole(1, 65535), "8091", "the port to listen on")
+    redis_url: str = setting(
+        "REDIS_URL",
+        settings.url("redis", "rediss", "unix"),
+        settings.REDIS_URL,
+        "where the event log is",
+    )
+    manifests: str = setting(
+        "MANIFESTS", str, str(topology.FOLDER), "folder of the eventing manifests"
+    )
+
+
+def record_of(headers: Mapping[str, str], body: bytes, topic: str) -> Record:
+    """Return the record that KafkaSink would write for a request: binary, bytes kept.
+
+    Raises:
+        BadEvent: there is no event, or more than one.
+    """
+    event = events.from_http(headers, body)
+    record = events.to_record(event, topic)
+    if "\0" in record.key:
+        raise BadEvent("partitionkey must not hold a NUL byte: it would hold up its partition")
+    content_type = {name.lower(): text for name, text in headers.items()}.get("content-type", "")
+    if events.is_structured(content_type):
+        return record
+    if body and _JSON.fullmatch(content_type):
+        _check_json(body)
+    return Record(topic, record.key, record.headers, body)
+
+
+def _check_json(body: bytes) -> None:
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadEvent("the data is no JSON, though content-type says so") from error
+
+
+def create(event_log: Log, sinks: Mapping[str, str]) -> Flask:
+    """Return the app that writes to *event_log*; *sinks* maps a path to its topic."""
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+
+    @app.post("/<name>")
+    def _publish(name: str) -> tuple[str, int]:
+        if name not in sinks:
+            raise NotFound(f"there is no sink {name[:80]!r}: use {', '.join(sorted(sinks))}")
+        record = record_of(dict(request.headers), request.get_data(), sinks[name])
+        event_log.publish([record])
+        return "", HTTPStatus.ACCEPTED
+
+    @app.get("/health/liveness")
+    def _alive() -> tuple[str, int]:
+        return "", HTTPStatus.NO_CONTENT
+
+    @app.get("/health/readiness")
+    def _ready() -> tuple[str, int]:
+        event_log.ping()
+        return "", HTTPStatus.NO_CONTENT
+
+    answer_problems(app)
+    return app
+
+
+def answer_problems(app: Flask) -> None:
+    """Let *app* answer every error as problem JSON."""
+
+    @app.errorhandler(LinewatchError)
+    def _ours(error: LinewatchError) -> tuple[str, int, dict[str, str]]:
+        return problem(error)
+
+    @app.errorhandler(HTTPException)
+    def _flasks(error: HTTPException) -> Response:
+        code = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+        ours = of_status(code, error.name, error.description or error.name)
+        if isinstance(error, RequestEntityTooLarge):
+            ours = TooLarge(f"send at most {app.config['MAX_CONTENT_LENGTH']} bytes")
+        body, status, headers = problem(ours)
+        kept = dict(error.get_headers())
+        headers |= {name: text for name, text in kept.items() if name == "Allow"}
+        return Response(body, status, headers)
+
+
+def main(env: Mapping[str, str]) -> int:
+    """Serve until SIGTERM; return the exit status if nothing was started."""
+    log_to_stderr()
+    try:
+        told = settings.load(SinkSettings, env)
+        read: Topology = topology.load(Path(told.manifests))
+        event_log = Log.at(told.redis_url, _ANSWER_S)
+    except SettingsError as error:
+        sys.stderr.write(f"{error.detail}\n")
+        return 2
+    log.info("sink: %s on port %d", ", ".join(sorted(read.sinks)), told.port)
+    bind = f"{told.host}:{told.port}"
+    Server(lambda: create(event_log, read.sinks), bind, _THREADS).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))

@@ -1,0 +1,275 @@
+"""The topology: the KafkaSources and KafkaSinks of the manifests, as frozen values.
+
+`read` refuses what the API server would accept and production would regret:
+``python -m eventing.topology`` is the manifest check of ``make check``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from linewatch.errors import SettingsError
+from linewatch.events import PARTITIONS
+
+FOLDER: Final = Path(__file__).parent
+_DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
+_DEFAULT_TIMEOUT_S: Final = 600.0
+_KIND_OF_TOPICS: Final = "ConfigMap"
+_KIND_OF_SOURCE: Final = "KafkaSource"
+_KIND_OF_SINK: Final = "KafkaSink"
+_Manifest = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How often and how long a source tries, and where it puts what it could not deliver."""
+
+    retries: int
+    exponential: bool
+    backoff_s: float
+    timeout_s: float
+    dead_letter_sink: str
+    dead_letter_topic: str
+
+    def delay_s(self, attempt: int) -> float:
+        """Return the wait before retry *attempt*, the first being 1."""
+        return self.backoff_s * (2**attempt if self.exponential else attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One KafkaSource: a topic, delivered to a Service by a consumer group."""
+
+    name: str
+    namespace: str
+    topic: str
+    group: str
+    ordered: bool
+    service: str
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Everything the manifests say. *sinks* maps a KafkaSink to its topic."""
+
+    topics: Mapping[str, int]
+    sources: tuple[Source, ...]
+    sinks: Mapping[str, str]
+
+    def groups(self, topic: str) -> tuple[str, ...]:
+        """Return the consumer groups that read *topic*."""
+        return tuple(source.group for source in self.sources if source.topic == topic)
+
+    def source(self, name: str) -> Source:
+        """Return the source called *name*.
+
+        Raises:
+            SettingsError: there is none; says which there are.
+        """
+        for source in self.sources:
+            if source.name == name:
+                return source
+        known = ", ".join(source.name for source in self.sources)
+        raise SettingsError(f"there is no source {name!r}: use one of {known}")
+
+
+class _Refused(Exception):
+    """Why one manifest is not taken."""
+
+
+def load(folder: Path = FOLDER) -> Topology:
+    """Read the manifests of *folder*.
+
+    Raises:
+        SettingsError: names every manifest that is refused, each with the reason.
+    """
+    files = sorted(folder.glob("*.yaml"))
+    if not files:
+        raise SettingsError(f"there are no manifests in {folder}: set MANIFESTS to their folder")
+    return read([manifest for file in files for manifest in _parse(file)])
+
+
+def read(manifests: list[_Manifest]) -> Topology:
+    """Make a topology of parsed *manifests*.
+
+    Raises:
+        SettingsError: names every manifest that is refused, each with the reason.
+    """
+    wrong: list[str] = []
+    topics: dict[str, int] = {}
+    sinks: dict[str, str] = {}
+    sources: list[Source] = []
+    by_kind = sorted(manifests, key=lambda each: _ORDER.get(each.get("kind", ""), -1))
+    for manifest in by_kind:
+        kind, name = manifest.get("kind", "?"), _name(manifest)
+        try:
+            if kind == _KIND_OF_TOPICS:
+                topics.update(_topics(manifest))
+            elif kind == _KIND_OF_SINK:
+                sinks[name] = _sink_topic(manifest, topics, sinks)
+            elif kind == _KIND_OF_SOURCE:
+                sources.append(_source(manifest, topics, sinks, sources))
+            else:
+                raise _Refused("only ConfigMap, KafkaSource and KafkaSink belong here")  # noqa: TRY301 - one place tells the reasons
+        except (_Refused, ValueError, TypeError) as reason:
+            wrong.append(f"{kind} {name}: {reason}")
+    if wrong:
+        raise SettingsError("; ".join(wrong))
+    return Topology(topics, tuple(sources), sinks)
+
+
+_ORDER: Final = {_KIND_OF_TOPICS: 0, _KIND_OF_SINK: 1, _KIND_OF_SOURCE: 2}
+
+
+def duration_s(text: str) -> float:
+    """Return the seconds of an ISO 8601 duration such as ``PT0.5S``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _DURATION.fullmatch(text)
+    if not found or not any(found.groups()):
+        raise ValueError(f"{text!r} is no ISO 8601 duration such as PT0.5S")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _parse(file: Path) -> Iterator[_Manifest]:
+    text = file.read_text()
+    if not re.match(r"# \S", text):
+        raise SettingsError(f"{file.name}: the first line must say what the manifest is for")
+    try:
+        documents = [each for each in yaml.safe_load_all(text) if each is not None]
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{file.name} is no YAML: {error}") from error
+    if not all(isinstance(each, dict) for each in documents):
+        raise SettingsError(f"{file.name}: each document must be one object")
+    yield from documents
+
+
+def _name(manifest: _Manifest) -> str:
+    return str(_part(manifest, "metadata").get("name") or "without a name")
+
+
+def _part(of: _Manifest, name: str) -> _Manifest:
+    found = of.get(name) or {}
+    if not isinstance(found, Mapping):
+        raise _Refused(f"{name} must be an object")
+    return found
+
+
+def _topics(manifest: _Manifest) -> dict[str, int]:
+    topics = {name: int(count) for name, count in _part(manifest, "data").items()}
+    other = sorted(name for name, count in topics.items() if count != PARTITIONS)
+    if other:
+        raise _Refused(f"{', '.join(other)} must have {PARTITIONS} partitions, as the outbox has")
+    return topics
+
+
+def _sink_topic(manifest: _Manifest, topics: _Manifest, sinks: _Manifest) -> str:
+    spec = _part(manifest, "spec")
+    topic = str(spec.get("topic"))
+    if _name(manifest) in sinks:
+        raise _Refused("the name is taken")
+    if topic not in topics:
+        raise _Refused(f"topic {topic} is not in 100-topics.yaml")
+    if spec.get("contentMode", "binary") != "binary":
+        raise _Refused("contentMode must be binary: structured records do not keep their bytes")
+    return topic
+
+
+def _source(
+    manifest: _Manifest, topics: _Manifest, sinks: Mapping[str, str], others: list[Source]
+) -> Source:
+    spec = _part(manifest, "spec")
+    source = Source(
+        name=_name(manifest),
+        namespace=str(_part(manifest, "metadata").get("namespace", "default")),
+        topic=_one_topic(spec, topics),
+        group=_group(spec),
+        ordered=_is_ordered(spec),
+        service=_reference(_part(spec, "sink"), "sink", "Service"),
+        delivery=_delivery(_part(spec, "delivery"), sinks),
+    )
+    for other in others:
+        if source.name == other.name:
+            raise _Refused("the name is taken")
+        if (source.topic, source.group) == (other.topic, other.group):
+            raise _Refused(f"{other.name} reads {source.topic} in the same consumerGroup: share it")
+        if source.delivery.dead_letter_topic == other.delivery.dead_letter_topic:
+            raise _Refused(f"{other.name} has the same dead-letter topic: one a source")
+    return source
+
+
+def _one_topic(spec: _Manifest, topics: _Manifest) -> str:
+    named = spec.get("topics") or []
+    if len(named) != 1:
+        raise _Refused("name one topic: its dead letters must know where to be replayed")
+    if named[0] not in topics:
+        raise _Refused(f"topic {named[0]} is not in 100-topics.yaml")
+    return str(named[0])
+
+
+def _group(spec: _Manifest) -> str:
+    if spec.get("initialOffset") != "earliest":
+        raise _Refused("initialOffset must be earliest: else events before Ready are lost")
+    if not spec.get("consumerGroup"):
+        raise _Refused("set consumerGroup: a random one reads everything again or loses it")
+    return str(spec["consumerGroup"])
+
+
+def _is_ordered(spec: _Manifest) -> bool:
+    if spec.get("ordering") not in {"ordered", "unordered"}:
+        raise _Refused("state ordering: the default is ordered, 300 ms an event")
+    return bool(spec["ordering"] == "ordered")
+
+
+def _reference(part: _Manifest, where: str, kind: str) -> str:
+    ref = _part(part, "ref")
+    if ref.get("kind") != kind or not ref.get("name"):
+        raise _Refused(f"{where} must be a ref to a {kind}, it is {ref.get('kind', 'none')}")
+    return str(ref["name"])
+
+
+def _delivery(spec: _Manifest, sinks: Mapping[str, str]) -> Delivery:
+    if not spec.get("deadLetterSink"):
+        raise _Refused("set delivery.deadLetterSink: else an undeliverable event is lost")
+    if not spec.get("retry"):
+        raise _Refused("a dead letter without retries: set delivery.retry")
+    if spec.get("backoffPolicy") not in {"exponential", "linear"}:
+        raise _Refused("set delivery.backoffPolicy to exponential or linear")
+    sink = _reference(_part(spec, "deadLetterSink"), "deadLetterSink", _KIND_OF_SINK)
+    if sink not in sinks:
+        raise _Refused(f"unknown sink {sink}: no KafkaSink has that name")
+    try:
+        backoff_s = duration_s(str(spec.get("backoffDelay")))
+        timeout_s = duration_s(spec["timeout"]) if "timeout" in spec else _DEFAULT_TIMEOUT_S
+    except ValueError as error:
+        raise _Refused(f"delivery: {error}") from error
+    exponential = spec["backoffPolicy"] == "exponential"
+    return Delivery(int(spec["retry"]), exponential, backoff_s, timeout_s, sink, sinks[sink])
+
+
+def main() -> int:
+    """Check the manifests; print what is wrong or what they say; return the exit status."""
+    try:
+        topology = load()
+    except SettingsError as error:
+        sys.stderr.write(f"{error.detail}\n")
+        return 2
+    for source in topology.sources:
+        order = "ordered" if source.ordered else "unordered"
+        sys.stdout.write(f"{source.topic} -> {source.name} ({order}) -> {source.service}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

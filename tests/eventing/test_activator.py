@@ -1,0 +1,160 @@
+"""Holds the activator to passing requests on unchanged, and to telling what runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from eventing.activator import Activator, ActivatorSettings, create, main, pairs
+from eventing.log_redis import Log
+from eventing.replica import free_port
+from linewatch import keys, settings
+from linewatch.decoder.relay import connect
+from tests.eventing.subscriber import until
+
+ROOT = Path(__file__).parents[2]
+ENV = {**os.environ, "PYTHONPATH": f"{ROOT}/functions:{ROOT}:{ROOT}/tests/eventing"}
+FUNCTIONS = "echo=standin_function:create()"
+
+
+@pytest.fixture(name="activator")
+def _activator(redis_url):
+    env = {
+        **ENV,
+        "FUNCTIONS": FUNCTIONS,
+        "REDIS_URL": redis_url,
+        "SINKS": "echo=http://sink/scores",
+        "IDLE_WINDOW_S": "30",
+    }
+    log = Log.at(redis_url)
+    activator = Activator(settings.load(ActivatorSettings, env), env, log)
+    activator.start()
+    yield activator
+    activator.close()
+    log._client.close()
+
+
+@pytest.fixture(name="door")
+def _door(activator):
+    return create(activator).test_client()
+
+
+def test_request_passes_unchanged(door):
+    """Method, path, query, headers and body reach the function, and its answer comes back."""
+    answer = door.post("/echo/a%20b/c?x=1%202", data=b"\x00body", headers={"ce-id": "7"})
+    assert (answer.status_code, answer.data) == (200, b"\x00body")
+    assert answer.headers["X-Path"] == "/a b/c"
+    seen = json.loads(door.put("/echo/seen?x=1", headers={"ce-id": "7"}).data)
+    assert (seen["REQUEST_METHOD"], seen["QUERY_STRING"], seen["HTTP_CE_ID"]) == ("PUT", "x=1", "7")
+    assert door.get("/echo/").headers["X-Path"] == "/"
+
+
+def test_refusal_passes_unchanged(door):
+    """A function's own 4xx comes back with its kne- headers: the source decides by them."""
+    answer = door.post("/echo/refuse", data=b"why")
+    assert (answer.status_code, answer.data) == (422, b"why")
+    assert answer.headers["kne-reason"] == "bad"
+
+
+def test_function_knows_its_sink(door):
+    """Each function gets its own K_SINK."""
+    assert json.loads(door.get("/echo/env").data)["K_SINK"] == "http://sink/scores"
+
+
+def test_unknown_function_is_404(door):
+    """A function that does not exist is a problem that names those that do."""
+    answer = door.post("/nobody/", data=b"")
+    assert (answer.status_code, answer.json["status"]) == (404, 404)
+    assert "use echo" in answer.json["detail"]
+    assert door.get("/").json["status"] == 404
+
+
+def test_activator_itself_is_healthy(door, activator):
+    """Its own health paths answer without starting a function."""
+    assert door.get("/health/liveness").status_code == 204
+    assert door.get("/health/readiness").status_code == 204
+    assert activator.counts() == {"echo.replicas": 0, "echo.cold_starts": 0}
+
+
+def test_death_under_way_is_503(door):
+    """A request whose process dies under it is 503 with Retry-After, and the next one works."""
+    answer = door.post("/echo/die", data=b"")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    answer = until(lambda: (a := door.post("/echo/", data=b"x")).status_code == 200 and a)
+    assert answer.data == b"x"
+
+
+def test_replicas_are_reported(door, activator, redis_url):
+    """The dashboard's hash shows 0 processes, then 1 and a cold start, at once."""
+    with connect(redis_url) as client:
+        key = keys.health("functions")
+        until(lambda: client.hget(key, "echo.replicas") == b"0")
+        door.post("/echo/", data=b"")
+        until(lambda: client.hget(key, "echo.replicas") == b"1", within_s=0.5)
+        assert client.hget(key, "echo.cold_starts") == b"1"
+
+
+def test_large_body_is_413(door):
+    """More than 8 MiB is not passed on."""
+    assert door.post("/echo/", data=b"x" * (8 * 1024 * 1024 + 1)).status_code == 413
+
+
+@pytest.mark.parametrize("raw", ["echo", "=x", "echo=", "health=a:b", "a b=c"])
+def test_bad_pairs_are_refused(raw):
+    """A function needs a plain name and a target; health is the activator's own path."""
+    with pytest.raises(ValueError, match="use name=value"):
+        pairs(raw)
+
+
+def test_wrong_setting_stops_start(capsys):
+    """A wrong setting is one line on stderr and status 2."""
+    assert main({"FUNCTIONS": "nonsense", "PORT": "x"}) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "FUNCTIONS='nonsense'" in error
+    assert "PORT='x'" in error
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_process_leaves_no_orphan(redis_url, ending):
+    """The real activator holds the first request, and leaves no process however it ends."""
+    port = free_port()
+    env = {**ENV, "FUNCTIONS": FUNCTIONS, "REDIS_URL": redis_url, "PORT": str(port)}
+    process = subprocess.Popen([sys.executable, "-m", "eventing.activator"], env=env, cwd=ROOT)
+    try:
+        until(lambda: _answers(port), within_s=15)
+        began = time.monotonic()
+        told = json.loads(_ask(port, "/echo/env"))
+        assert time.monotonic() - began < 15
+        replica = int(told["ppid"])
+        process.send_signal(ending)
+        status = process.wait(20)
+        assert status == (0 if ending == signal.SIGTERM else -signal.SIGKILL)
+        until(lambda: not Path(f"/proc/{replica}").exists(), within_s=10)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _ask(port, path):
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def _answers(port):
+    try:
+        return _ask(port, "/health/readiness") == b""
+    except OSError:
+        return False

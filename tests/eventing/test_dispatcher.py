@@ -1,0 +1,238 @@
+"""Holds the dispatcher, as a process, to losing nothing whatever happens around it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from eventing import topology
+from eventing.dispatcher import Dispatcher, DispatcherSettings, main
+from eventing.log_redis import Group, Log
+from eventing.replica import free_port
+from infra import redis_server
+from linewatch import keys, settings
+from linewatch.decoder.relay import connect
+from linewatch.errors import StoreUnavailable
+from tests.eventing.subscriber import Subscriber, record, until
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(name="function")
+def _function():
+    with Subscriber() as function:
+        yield function
+
+
+@pytest.fixture(name="log")
+def _log(redis_url):
+    log = Log.at(redis_url)
+    yield log
+    log._client.close()
+
+
+@pytest.fixture(name="start")
+def _start(redis_url, function):
+    """Start dispatchers that deliver to the function, and end them."""
+    started = []
+
+    def start(**env):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "eventing.dispatcher"],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{ROOT}/functions:{ROOT}",
+                "REDIS_URL": redis_url,
+                "SERVICE_URL": function.url + "{name}",
+                **env,
+            },
+        )
+        started.append(process)
+        return process
+
+    yield start
+    function.gate.set()
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def _is_published(log, made):
+    try:
+        log.publish([made])
+    except StoreUnavailable:
+        return False
+    return True
+
+
+def _calls(function):
+    return [request.call for request in function.requests]
+
+
+def test_sources_reach_their_services(log, function, start):
+    """Each source's topic is delivered to the path of its Service."""
+    for topic in ("utterances", "scores", "calls"):
+        log.publish([record(f"call-{topic}", topic)])
+    start()
+    until(lambda: len(function.requests) == 3, within_s=10)
+    assert {(request.call, request.path) for request in function.requests} == {
+        ("call-utterances", "/fn/sentiment/"),
+        ("call-scores", "/fn/board/"),
+        ("call-calls", "/fn/board/"),
+    }
+
+
+def test_sigterm_settles_and_ends(log, function, start):
+    """On SIGTERM a delivery under way is settled, a newer event is left, and the status is 0."""
+    function.gate.clear()
+    process = start()
+    log.publish([record("call-1")])
+    until(lambda: function.requests, within_s=10)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    log.publish([record("call-2")])
+    function.gate.set()
+    assert process.wait(10) == 0
+    assert _calls(function) == ["call-1"]
+    assert log.trim("utterances", ["linewatch-sentiment"]) == (1,)
+    start()
+    until(lambda: _calls(function) == ["call-1", "call-2"], within_s=5)
+
+
+def test_sigterm_waits_only_grace(log, function, start):
+    """A delivery that hangs does not keep the process from ending with status 0."""
+    function.gate.clear()
+    process = start(GRACE_S="0.3")
+    log.publish([record()])
+    until(lambda: function.requests, within_s=10)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 0
+
+
+def test_killed_dispatcher_loses_nothing(log, function, start):
+    """After kill -9 in the middle of deliveries, the next start delivers what was not settled."""
+    function.gate.clear()
+    process = start()
+    calls = [f"call-{number}" for number in range(20)]
+    log.publish([record(call) for call in calls])
+    until(lambda: len(function.requests) == 20, within_s=10)
+    process.kill()
+    process.wait()
+    function.requests.clear()
+    function.gate.set()
+    start()
+    until(lambda: sorted(_calls(function)) == sorted(calls), within_s=10)
+
+
+def test_redis_outage_is_outlived(function, start, tmp_path):
+    """While Redis is away the dispatcher waits, and goes on by itself when it is back."""
+    port = redis_server.free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    server = redis_server.start(port, tmp_path)
+    log = Log.at(url)
+    try:
+        process = start(REDIS_URL=url)
+        log.publish([record("call-1")])
+        until(lambda: len(function.requests) == 1, within_s=10)
+        server.terminate()
+        server.wait()
+        server = redis_server.start(port, tmp_path)
+        # It listens before it has read its file.
+        until(lambda: _is_published(log, record("call-2")))
+        until(lambda: "call-2" in _calls(function), within_s=5)
+        assert process.poll() is None
+    finally:
+        log._client.close()
+        server.terminate()
+        server.wait()
+
+
+def test_lag_and_letters_reported(log, function, start, redis_url):
+    """The dashboard's hash tells each source's lag and dead letters."""
+    function.gate.clear()
+    function.answers = [400]
+    log.publish([record("call-1")])
+    log.publish([record("call-2", "scores")])
+    start()
+    with connect(redis_url) as client:
+        key = keys.health("dispatcher")
+        until(lambda: client.hget(key, "lag.sentiment") == b"1", within_s=10)
+        function.gate.set()
+        until(lambda: client.hget(key, "lag.sentiment") == b"0", within_s=5)
+        told = client.hgetall(key)
+    assert {name.decode() for name in told} == {
+        f"{kind}.{source}"
+        for kind in ("lag", "dead")
+        for source in ("sentiment", "board-scores", "board-calls")
+    }
+    assert int(told[b"dead.sentiment"]) + int(told[b"dead.board-scores"]) == 1
+
+
+def test_settled_log_is_trimmed(redis_url, log):
+    """A survey drops what is settled and counts what is not."""
+    told = settings.load(DispatcherSettings, {"REDIS_URL": redis_url})
+    dispatcher = Dispatcher(told, topology.load())
+    log.ensure(group := Group("utterances", "linewatch-sentiment", "any"))
+    log.publish([record("call-1"), record("call-1")])
+    first, _ = log.read(group, count=2)
+    log.acknowledge(group, first)
+    assert dispatcher.survey()["lag.sentiment"] == 1
+    assert log.count("utterances") == 1
+    dispatcher._log._client.close()
+
+
+def test_events_arrive_quickly(log, function, start):
+    """A published event reaches a warm function within milliseconds (median below 60 ms)."""
+    start()
+    log.publish([record("call-first")])
+    until(lambda: function.requests, within_s=10)
+    took_ms = []
+    for number in range(15):
+        began = time.monotonic()
+        log.publish([record(f"call-{number}")])
+        until(lambda number=number: f"call-{number}" in _calls(function))
+        took_ms.append((function.requests[-1].at_s - began) * 1000)
+    sys.stdout.write(f"log to function: {sorted(round(each, 1) for each in took_ms)} ms")
+    assert sorted(took_ms)[7] < 60
+
+
+@pytest.mark.parametrize(
+    ("env", "names"),
+    [
+        ({"SERVICE_URL": "ftp://x", "GRACE_S": "long"}, ["SERVICE_URL", "GRACE_S"]),
+        ({"REDIS_URL": "here"}, ["REDIS_URL"]),
+        ({"REDIS_URL": "redis://host:port"}, ["REDIS_URL"]),
+        ({"MANIFESTS": "/nowhere"}, ["MANIFESTS"]),
+    ],
+)
+def test_wrong_setting_stops_start(env, names, capsys):
+    """Wrong settings are one line on stderr that names them all, and status 2."""
+    assert main(env) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert all(name in error for name in names)
+
+
+def test_absent_redis_is_no_crash(start):
+    """Without Redis the dispatcher starts and waits, instead of dying."""
+    process = start(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+
+
+def test_failed_report_is_survived(caplog):
+    """A report that Redis does not take ends nothing."""
+    caplog.set_level(logging.DEBUG)
+    env = {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    Dispatcher(settings.load(DispatcherSettings, env), topology.load())._look_after()
+    assert "no report" in caplog.text

@@ -1,0 +1,196 @@
+"""Holds the local event log to what a log owes: nothing lost, nothing kept for ever."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from eventing.log_redis import KEPT, Group, Log
+from eventing.replica import free_port
+from linewatch import keys
+from linewatch.decoder.relay import connect
+from linewatch.errors import StoreUnavailable
+from linewatch.events import PARTITIONS, Record
+from tests.eventing.subscriber import record
+
+_GROUP = Group("utterances", "linewatch-sentiment", "here")
+_OTHER = Group("utterances", "linewatch-other", "here")
+
+
+@pytest.fixture(name="log")
+def _log(redis_url):
+    log = Log.at(redis_url)
+    log.ensure(_GROUP)
+    yield log
+    log._client.close()
+
+
+@pytest.fixture(name="client")
+def _client(redis_url):
+    with connect(redis_url) as client:
+        yield client
+
+
+def _publish(log, count=1, topic="utterances"):
+    log.publish([record(f"call-{number}", topic) for number in range(count)])
+
+
+def test_group_reads_from_earliest(log):
+    """A group made after an event was published still reads it."""
+    _publish(log)
+    log.ensure(_OTHER)
+    (entry,) = log.read(_OTHER)
+    assert Record.of_fields(entry.fields) == record("call-0")
+    assert entry.partition == record("call-0").partition
+
+
+def test_ensure_keeps_position(log):
+    """Making a group that exists does not read anything again."""
+    _publish(log)
+    (entry,) = log.read(_GROUP)
+    log.acknowledge(_GROUP, entry)
+    log.ensure(_GROUP)
+    assert log.read(_GROUP) == []
+
+
+def test_unacknowledged_entry_comes_back(log):
+    """A consumer that starts again gets what it had read and not acknowledged."""
+    _publish(log)
+    first = log.read(_GROUP)
+    assert log.pending(_GROUP) == first
+    log.acknowledge(_GROUP, first[0])
+    assert log.pending(_GROUP) == []
+
+
+def test_dead_consumers_entries_claimed(log):
+    """Entries of a consumer that stopped touching them go to another one."""
+    _publish(log, 3)
+    dead = Group("utterances", _GROUP.name, "dead")
+    read = log.read(dead, count=3)
+    assert log.claim(_GROUP, idle_ms=60_000) == []
+    assert sorted(e.place for e in log.claim(_GROUP, idle_ms=0)) == sorted(e.place for e in read)
+    assert log.pending(dead) == []
+
+
+def test_touched_entry_stays(log, client):
+    """An entry that is worked on for long is not claimed while its consumer touches it."""
+    _publish(log)
+    (entry,) = log.read(_GROUP)
+    stream = keys.log("utterances", entry.partition)
+    client.xclaim(stream, _GROUP.name, "here", 0, [entry.entry_id], idle=9000, justid=True)
+    log.touch(_GROUP, [entry.place])
+    other = Group("utterances", _GROUP.name, "other")
+    assert log.claim(other, idle_ms=5000) == []
+
+
+def test_acknowledged_entries_are_trimmed(log):
+    """What the only group acknowledged is dropped; what it has in hand stays, and is lag."""
+    _publish(log, 30)
+    entries = log.read(_GROUP, count=30)
+    for entry in entries[1:]:
+        log.acknowledge(_GROUP, entry)
+    assert log.trim("utterances", [_GROUP.name]) == (1,)
+    assert log.pending(_GROUP) == [entries[0]]
+    log.acknowledge(_GROUP, entries[0])
+    assert log.trim("utterances", [_GROUP.name]) == (0,)
+    assert log.count("utterances") == 0
+
+
+def test_slowest_group_holds_log(log):
+    """Nothing is trimmed that another group of the topology has not acknowledged."""
+    log.ensure(_OTHER)
+    _publish(log, 20)
+    for entry in log.read(_GROUP, count=20):
+        log.acknowledge(_GROUP, entry)
+    assert log.trim("utterances", [_GROUP.name, _OTHER.name]) == (0, 20)
+    assert log.count("utterances") == 20
+    assert len(log.read(_OTHER, count=20)) == 20
+
+
+def test_missing_group_holds_log(log):
+    """While a group of the topology does not exist yet, nothing is trimmed for it."""
+    _publish(log, 5)
+    for entry in log.read(_GROUP, count=5):
+        log.acknowledge(_GROUP, entry)
+    assert log.trim("utterances", [_GROUP.name, "not-made-yet"]) == (0, 5)
+    assert log.count("utterances") == 5
+
+
+def test_lag_counts_unread(log):
+    """Lag is what was not read plus what was read and not acknowledged."""
+    _publish(log, 10)
+    read = log.read(_GROUP, partitions=range(PARTITIONS), count=1)
+    log.acknowledge(_GROUP, read[0])
+    assert log.trim("utterances", [_GROUP.name]) == (9,)
+    assert log.unacknowledged(_GROUP) == len(read) - 1
+
+
+def test_lag_of_empty_topic(redis_url):
+    """A topic nobody wrote to has no lag."""
+    assert Log.at(redis_url).trim("scores", ["any"]) == (0,)
+
+
+def test_ungrouped_topic_keeps_last(log, client):
+    """A topic that no group reads keeps about its last 10,000 records and not more for ever."""
+    with client.pipeline(transaction=False) as pipe:
+        for _ in range(2 * KEPT // PARTITIONS):
+            pipe.xadd(keys.log("alerts", 0), {"n": "1"})
+        pipe.execute()
+    assert log.trim("alerts", []) == ()
+    kept = client.xlen(keys.log("alerts", 0))
+    assert KEPT // PARTITIONS <= kept < 2 * KEPT // PARTITIONS
+
+
+def test_entries_are_oldest_first(log):
+    """A topic is listed over all partitions by the time its records were written."""
+    for number in range(6):
+        log.publish([record(f"call-{number}", "dead-sentiment")])
+        time.sleep(0.002)
+    keys_read = [entry.fields[b"key"] for entry in log.entries("dead-sentiment")]
+    assert keys_read == [b"call-%d" % number for number in range(6)]
+    log.delete("dead-sentiment", log.entries("dead-sentiment")[0])
+    assert log.count("dead-sentiment") == 5
+
+
+def test_report_replaces_and_expires(log, client):
+    """A report shows its own fields only, and is gone when its role stops reporting."""
+    log.report("dispatcher", {"lag.old": 1})
+    log.report("dispatcher", {"lag.sentiment": 3})
+    assert client.hgetall(keys.health("dispatcher")) == {b"lag.sentiment": b"3"}
+    assert 0 < client.pttl(keys.health("dispatcher")) <= keys.HEALTH_EXPIRES_MS
+    log.report("dispatcher", {})
+    assert not client.exists(keys.health("dispatcher"))
+
+
+def test_read_wakes_on_publish(log, redis_url):
+    """A waiting reader gets an entry when it is published, and nothing when none comes."""
+    assert log.read(_GROUP, wait_s=0.02) == []
+    _publish(Log.at(redis_url))
+    assert len(log.read(_GROUP, wait_s=0.5)) == 1
+
+
+def test_lost_group_is_unavailable(log, client):
+    """A group that Redis lost is an outage to its reader, cured by making it again."""
+    client.flushall()
+    with pytest.raises(StoreUnavailable):
+        log.read(_GROUP)
+    log.ensure(_GROUP)
+    _publish(log)
+    assert len(log.read(_GROUP)) == 1
+
+
+def test_absent_redis_is_unavailable():
+    """Every operation tells that the log is away, instead of a Redis error."""
+    log = Log.at(f"redis://127.0.0.1:{free_port()}/0", 0.2)
+    for act in (
+        log.ping,
+        lambda: log.read(_GROUP),
+        lambda: log.claim(_GROUP),
+        lambda: log.ensure(_GROUP),
+        lambda: log.trim("utterances", [_GROUP.name]),
+        lambda: log.report("dispatcher", {}),
+        lambda: log.publish([record()]),
+    ):
+        with pytest.raises(StoreUnavailable):
+            act()

@@ -1,0 +1,245 @@
+"""Holds the manifests to Knative's schemas and to our own rules."""
+
+from __future__ import annotations
+
+import copy
+
+import jsonschema
+import pytest
+import yaml
+
+from eventing import topology
+from eventing.topology import Delivery, duration_s
+from linewatch.errors import SettingsError
+from linewatch.events import PARTITIONS, TOPICS
+
+_FILES = sorted(topology.FOLDER.glob("*.yaml"))
+_CRDS = {"KafkaSource": "100-kafka-source.yaml", "KafkaSink": "100-kafka-sink.yaml"}
+_GONE = object()
+
+
+def _manifests():
+    return [each for file in _FILES for each in yaml.safe_load_all(file.read_text())]
+
+
+def _changed(kind, path, value):
+    """Return the manifests with one field of the first *kind* replaced or removed."""
+    manifests = copy.deepcopy(_manifests())
+    part = next(each for each in manifests if each["kind"] == kind)
+    *parents, last = path.split(".")
+    for name in parents:
+        part = part[name]
+    if value is _GONE:
+        del part[last]
+    else:
+        part[last] = value
+    return manifests
+
+
+def _closed(schema):
+    """Return an OpenAPI schema that refuses fields it does not name."""
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: _closed(part) for name, part in schema.items()}
+    open_ended = (
+        schema.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in schema
+    )
+    if "properties" in schema and not open_ended:
+        closed["additionalProperties"] = False
+    return closed
+
+
+def _schema_of(shared, manifest):
+    folder = shared / "schemas" / "knative" / "eventing-kafka-broker"
+    crd = yaml.safe_load((folder / _CRDS[manifest["kind"]]).read_text())
+    group, _, version = manifest["apiVersion"].partition("/")
+    assert crd["spec"]["group"] == group
+    (found,) = [each for each in crd["spec"]["versions"] if each["name"] == version]
+    schema = _closed(found["schema"]["openAPIV3Schema"])
+    schema["properties"] |= {name: {} for name in ("apiVersion", "kind", "metadata")}
+    return schema
+
+
+@pytest.mark.parametrize("manifest", [m for m in _manifests() if m["kind"] in _CRDS])
+def test_manifest_fits_knatives_schema(shared, manifest):
+    """Every KafkaSource and KafkaSink fits its CRD, with no field the CRD does not name."""
+    jsonschema.validate(manifest, _schema_of(shared, manifest))
+
+
+def test_schema_check_catches_misspelling(shared):
+    """The check against the CRD is strict enough to see a misspelt field."""
+    manifest = copy.deepcopy(next(m for m in _manifests() if m["kind"] == "KafkaSource"))
+    manifest["spec"]["initialOffest"] = "earliest"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(manifest, _schema_of(shared, manifest))
+
+
+def test_manifests_are_taken():
+    """The manifests describe the design's three sources, two sinks and their dead letters."""
+    found = topology.load()
+    assert {(s.name, s.topic, s.service) for s in found.sources} == {
+        ("sentiment", "utterances", "sentiment"),
+        ("board-scores", "scores", "board"),
+        ("board-calls", "calls", "board"),
+    }
+    assert not any(source.ordered for source in found.sources)
+    assert {s.delivery.dead_letter_topic for s in found.sources} == {
+        "dead-sentiment",
+        "dead-board-scores",
+        "dead-board-calls",
+    }
+    assert found.sinks.keys() == {
+        "scores",
+        "alerts",
+        "dead-sentiment",
+        "dead-board-scores",
+        "dead-board-calls",
+    }
+
+
+def test_delivery_is_the_designs():
+    """Every source retries 5 times, 31 s of back-off in all, with 30 s a try."""
+    for source in topology.load().sources:
+        delivery = source.delivery
+        assert (delivery.retries, delivery.timeout_s) == (5, 30)
+        assert [delivery.delay_s(n) for n in range(1, 6)] == [1, 2, 4, 8, 16]
+
+
+def test_every_topic_is_declared():
+    """Every topic of the event contract has as many partitions as the outbox."""
+    topics = topology.load().topics
+    assert set(TOPICS.values()) <= topics.keys()
+    assert set(topics.values()) == {PARTITIONS}
+
+
+def test_groups_of_topic():
+    """A topic's groups are those of the sources that read it."""
+    found = topology.load()
+    assert found.groups("scores") == ("linewatch-board-scores",)
+    assert found.groups("alerts") == ()
+
+
+def test_linear_backoff_grows_evenly():
+    """Linear back-off waits the delay times the retry's number."""
+    delivery = Delivery(
+        3,
+        exponential=False,
+        backoff_s=0.5,
+        timeout_s=1,
+        dead_letter_sink="d",
+        dead_letter_topic="d",
+    )
+    assert [delivery.delay_s(n) for n in (1, 2, 3)] == [0.5, 1.0, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("spec.consumerGroup", _GONE, "set consumerGroup"),
+        ("spec.initialOffset", _GONE, "initialOffset must be earliest"),
+        ("spec.initialOffset", "latest", "initialOffset must be earliest"),
+        ("spec.ordering", _GONE, "state ordering"),
+        ("spec.delivery.retry", _GONE, "a dead letter without retries"),
+        ("spec.delivery.retry", 0, "a dead letter without retries"),
+        ("spec.delivery.retry", "often", "often"),
+        ("spec.delivery.deadLetterSink", _GONE, "set delivery.deadLetterSink"),
+        ("spec.delivery", _GONE, "set delivery.deadLetterSink"),
+        ("spec.delivery.backoffPolicy", _GONE, "backoffPolicy"),
+        ("spec.delivery.backoffDelay", "0.5", "no ISO 8601 duration"),
+        ("spec.delivery.deadLetterSink.ref.name", "nowhere", "unknown sink nowhere"),
+        ("spec.delivery.deadLetterSink.ref.kind", "Service", "must be a ref to a KafkaSink"),
+        ("spec.sink.ref.kind", "Broker", "must be a ref to a Service"),
+        ("spec.sink", "http://x", "sink must be an object"),
+        ("spec.topics", ["calls", "scores"], "name one topic"),
+        ("spec.topics", ["whispers"], "topic whispers is not in"),
+        ("metadata.name", "board-calls", "the name is taken"),
+        ("spec.delivery.deadLetterSink.ref.name", "dead-board-calls", "the same dead-letter topic"),
+    ],
+)
+def test_bad_source_is_refused(path, value, reason):
+    """A source that would lose or hold up events is refused with the reason."""
+    with pytest.raises(SettingsError, match=reason):
+        topology.read(_changed("KafkaSource", path, value))
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "reason"),
+    [
+        ("KafkaSink", "spec.topic", "whispers", "topic whispers is not in"),
+        ("KafkaSink", "spec.contentMode", "structured", "contentMode must be binary"),
+        ("KafkaSink", "metadata.name", "alerts", "the name is taken"),
+        ("ConfigMap", "data.scores", "3", "must have 12 partitions"),
+        ("ConfigMap", "data.scores", "many", "many"),
+        ("ConfigMap", "kind", "Secret", "Secret linewatch-topics: only"),
+    ],
+)
+def test_bad_sink_is_refused(kind, path, value, reason):
+    """A sink or topic that does not fit the others is refused with the reason."""
+    with pytest.raises(SettingsError, match=reason):
+        topology.read(_changed(kind, path, value))
+
+
+def test_shared_group_is_refused():
+    """Two sources may not share a consumer group on one topic: each would get half."""
+    manifests = _manifests()
+    twin = copy.deepcopy(next(m for m in manifests if m["kind"] == "KafkaSource"))
+    twin["metadata"]["name"] = "twin"
+    with pytest.raises(SettingsError, match="in the same consumerGroup"):
+        topology.read([*manifests, twin])
+
+
+def test_all_faults_named_at_once():
+    """Every refused manifest is named, not the first only."""
+    manifests = _changed("KafkaSource", "spec.ordering", "sideways")
+    manifests[-1]["spec"]["topic"] = "whispers"
+    with pytest.raises(SettingsError) as caught:
+        topology.read(manifests)
+    assert "KafkaSource sentiment" in caught.value.detail
+    assert "topic whispers" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("kind: ConfigMap", "first line must say"),
+        ("# x\nkind: [", "is no YAML"),
+        ("# x\n- a", "must be one object"),
+    ],
+)
+def test_unreadable_file_is_refused(tmp_path, text, reason):
+    """A file that is no described YAML manifest is refused by its name."""
+    (tmp_path / "500-bad.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=f"500-bad.yaml.*{reason}"):
+        topology.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("PT0.5S", 0.5), ("PT30S", 30), ("PT2M", 120), ("PT1H1M1S", 3661)]
+)
+def test_duration_is_read(text, seconds):
+    """Durations are ISO 8601 times."""
+    assert duration_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["PT", "30S", "P1D", "PT-1S", ""])
+def test_bad_duration_is_refused(text):
+    """Anything else is no duration."""
+    with pytest.raises(ValueError, match="no ISO 8601 duration"):
+        duration_s(text)
+
+
+def test_manifest_check_speaks(capsys, monkeypatch, tmp_path):
+    """The command prints the road of each source, or what is wrong, with status 2."""
+    assert topology.main() == 0
+    assert "utterances -> sentiment (unordered) -> sentiment" in capsys.readouterr().out
+    (tmp_path / "1.yaml").write_text("no comment")
+    monkeypatch.setattr(topology, "load", lambda load=topology.load: load(tmp_path))
+    assert topology.main() == 2
+    assert "first line must say" in capsys.readouterr().err
+
+
+def test_unknown_source_is_named():
+    """Asking for a source that does not exist names those that do."""
+    with pytest.raises(SettingsError, match="use one of sentiment, board-scores, board-calls"):
+        topology.load().source("nobody")
+    assert topology.load().source("board-calls").topic == "calls"
