@@ -1,0 +1,97 @@
+"""Holds the values to their rules on names, channels and lengths."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linewatch import calls
+from linewatch.calls import (
+    Channel,
+    ChannelKey,
+    Chunk,
+    Codec,
+    End,
+    EndReason,
+    call_source,
+    checked_name,
+)
+from linewatch.errors import BadName
+
+
+@given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}", fullmatch=True))
+def test_plain_names_are_taken(name):
+    """Letters, digits and . _ ~ - may name a call, up to 128 of them."""
+    assert checked_name("call", name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "-a", ".a", "a/b", "a b", "a:b", "a|b", "ä", "a\n", "a\0", "a" * 129, None, 7]
+)
+def test_other_names_are_refused(name):
+    """What would break a path, a key or a source may name nothing; the reason says what may."""
+    with pytest.raises(BadName, match="may not be used: use 1 to 128 letters"):
+        checked_name("call", name)
+
+
+def test_refusal_quotes_little():
+    """A refused name is quoted shortened, so that an answer stays small."""
+    with pytest.raises(BadName) as caught:
+        checked_name("call", "/" * 10_000)
+    assert len(caught.value.detail) < 200
+
+
+@pytest.mark.parametrize("channel", ["agent", "customer", "mixed", Channel.AGENT])
+def test_key_knows_three_channels(channel):
+    """A channel is agent, customer or mixed."""
+    assert ChannelKey.of("t", "c", channel).channel == channel
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("t", "c", "both"), "use agent, customer or mixed"),
+        (("t", "c", None), "use agent, customer or mixed"),
+        (("t t", "c", "agent"), "tenant 't t'"),
+        (("t", "", "agent"), "call ''"),
+    ],
+)
+def test_bad_key_is_refused(names, told):
+    """A key with a wrong part is refused, and the part is named."""
+    with pytest.raises(BadName, match=told):
+        ChannelKey.of(*names)
+
+
+def test_sources_name_call_and_channel():
+    """A source is the path of the call, and of the channel below it."""
+    key = ChannelKey.of("acme", "call-1", "agent")
+    assert key.source == "/tenants/acme/calls/call-1/channels/agent"
+    assert call_source("acme", "call-1") == "/tenants/acme/calls/call-1"
+
+
+@pytest.mark.parametrize(
+    ("codec", "samples"),
+    [(Codec.PCMU, 400), (Codec.PCMA, 400), (Codec.L16, 200), (Codec.S16LE, 200)],
+)
+def test_samples_follow_codec(codec, samples):
+    """A sample takes one byte in the telephone codecs and two in PCM."""
+    chunk = Chunk(seq=0, position=1000, stream="s", codec=codec, rate_hz=8000, audio=bytes(400))
+    assert chunk.samples == samples
+    assert chunk.end_position == 1000 + samples
+
+
+def test_end_means_hangup():
+    """A channel that ends without a reason was hung up."""
+    assert End(seq=3, stream="s").reason is EndReason.HANGUP
+
+
+def test_values_are_frozen():
+    """Every value is frozen and takes no attribute it does not declare."""
+    found = [each for each in vars(calls).values() if dataclasses.is_dataclass(each)]
+    assert len(found) >= 12
+    for kind in found:
+        assert kind.__dataclass_params__.frozen
+        assert "__slots__" in vars(kind)

@@ -1,0 +1,60 @@
+"""Holds the Redis keys to being distinct and readable again."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linewatch import keys
+from linewatch.calls import Channel, ChannelKey
+
+_NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,20}", fullmatch=True)
+_KEYS = st.builds(ChannelKey, _NAMES, _NAMES, st.sampled_from(Channel))
+_KEY = ChannelKey.of("acme", "call-1", "agent")
+
+
+@given(_KEYS)
+def test_member_round_trip(key):
+    """A session's name in the index is read back as its key."""
+    assert keys.of_member(keys.member(key)) == key
+
+
+@given(_KEYS, _KEYS)
+def test_sessions_never_collide(first, second):
+    """Two channels never share a key, whatever their names: ':' and '|' may stand in none."""
+    for make in (keys.session, keys.tail, keys.taken, keys.finals, keys.member):
+        assert (make(first) == make(second)) == (first == second)
+
+
+def test_kinds_never_collide():
+    """No two kinds of key are the same for the same names."""
+    given_kinds = {"key": _KEY, "partition": 3, "tenant": "t", "call_id": "c", "topic": "x"}
+    made = []
+    for name, make in vars(keys).items():
+        if inspect.isfunction(make) and make.__module__ == keys.__name__ and name != "of_member":
+            wanted = inspect.signature(make).parameters
+            made.append(make(*(given_kinds.get(each, "z") for each in wanted)))
+    assert len(made) > 15
+    assert len(made) == len(set(made))
+
+
+@pytest.mark.parametrize("partition", [0, 11])
+def test_partitions_have_own_streams(partition):
+    """Each partition has its own outbox, lease and log."""
+    assert keys.outbox(partition) == f"outbox:{partition}"
+    assert keys.outbox_lease(partition) == f"outbox:{partition}:lease"
+    assert keys.log("calls", partition) == f"log:calls:{partition}"
+
+
+def test_lease_outlives_renewals():
+    """A pod may miss several renewals before its lease is lost."""
+    assert keys.POD_RENEW_S * 1000 * 4 < keys.POD_LEASE_MS
+
+
+def test_tombstone_outlives_the_rest():
+    """A call answers 410 for longer than anything else of it is kept."""
+    assert keys.TOMBSTONE_EXPIRES_S == 24 * 3600
+    assert keys.TOMBSTONE_EXPIRES_S > keys.ENDED_SESSION_EXPIRES_S

@@ -1,0 +1,138 @@
+"""Holds the settings to stopping a start with one clear line."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linewatch import settings
+from linewatch.errors import SettingsError
+from linewatch.settings import FunctionSettings, load, setting
+
+
+@dataclass(frozen=True)
+class _Kind:
+    port: int = setting("PORT", settings.whole(1, 65535), "8080", "where to listen")
+    model: str = setting("MODEL", str, None, "folder of the model")
+
+
+def test_defaults_fill_in():
+    """A variable that is not set has its default."""
+    assert load(_Kind, {"MODEL": "m"}) == _Kind(port=8080, model="m")
+
+
+def test_environment_wins():
+    """A variable that is set wins over the default."""
+    assert load(_Kind, {"MODEL": "m", "PORT": "9"}).port == 9
+
+
+def test_all_faults_at_once():
+    """Everything that is wrong or missing is named in one line, with what it is for."""
+    with pytest.raises(SettingsError) as caught:
+        load(_Kind, {"PORT": "0"})
+    assert "PORT='0': must be from 1 to 65535 (where to listen)" in caught.value.detail
+    assert "MODEL must be set: folder of the model" in caught.value.detail
+    assert "\n" not in caught.value.detail
+
+
+@given(st.text(max_size=200))
+def test_any_value_is_judged(raw):
+    """Any text is taken or refused by name, never with another error."""
+    with contextlib.suppress(SettingsError):
+        assert 1 <= load(_Kind, {"MODEL": "m", "PORT": raw}).port <= 65535
+
+
+def test_long_value_is_shortened():
+    """A wrong value is quoted shortened, so that the line stays one line."""
+    with pytest.raises(SettingsError) as caught:
+        load(_Kind, {"MODEL": "m", "PORT": "x\n" * 1000})
+    assert len(caught.value.detail) < 400
+    assert "\n" not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("parse", "raw", "value"),
+    [
+        (settings.whole(0, 5), "5", 5),
+        (settings.number(0, 5), "0.5", 0.5),
+        (settings.flag, "TRUE", True),
+        (settings.flag, "0", False),
+        (settings.flag, "", False),
+        (settings.one_of("a", "b"), "b", "b"),
+        (settings.url("http", "https"), "http://x/", "http://x"),
+        (settings.url("http"), "", ""),
+        (settings.names, " a, b,,c ", ("a", "b", "c")),
+        (settings.names, "", ()),
+        (settings.path, "/a/b", Path("/a/b")),
+        (settings.tokens, "", {}),
+    ],
+)
+def test_good_value_is_parsed(parse, raw, value):
+    """Each kind of setting is read from text."""
+    assert parse(raw) == value
+
+
+@pytest.mark.parametrize(
+    ("parse", "raw", "told"),
+    [
+        (settings.whole(0, 5), "6", "from 0 to 5"),
+        (settings.whole(0, 5), "many", "a whole number"),
+        (settings.number(0, 5), "nan", "from 0 to 5"),
+        (settings.number(0, 5), "x", "a number"),
+        (settings.flag, "perhaps", "use true or false"),
+        (settings.one_of("a", "b"), "c", "use one of a, b"),
+        (settings.url("http"), "ftp://x", "must begin with http://"),
+        (settings.tokens, "acme=secret", "sha256"),
+        (settings.tokens, "=" + "0" * 64, "sha256"),
+    ],
+)
+def test_bad_value_is_refused(parse, raw, told):
+    """What cannot be used is refused, and the reason says what can."""
+    with pytest.raises(ValueError, match=told):
+        parse(raw)
+
+
+def test_tokens_are_hashes():
+    """Settings hold the hash of a token, never the token; the hash finds the tenant."""
+    digest = settings.token_digest("secret")
+    assert digest == sha256(b"secret").hexdigest()
+    assert settings.tokens(f"acme={digest},other={'0' * 64}") == {digest: "acme", "0" * 64: "other"}
+
+
+@pytest.mark.parametrize(
+    ("host", "is_local"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("example.org", False),
+    ],
+)
+def test_loopback_is_recognised(host, is_local):
+    """Only addresses of this machine itself count as loopback."""
+    assert settings.is_loopback(host) is is_local
+
+
+def test_open_bind_needs_tokens():
+    """Listening beyond this machine without a token stops the start."""
+    settings.check_bind("127.0.0.1", {})
+    settings.check_bind("0.0.0.0", {"0" * 64: "acme"})
+    with pytest.raises(SettingsError, match="set TOKENS"):
+        settings.check_bind("0.0.0.0", {})
+
+
+def test_function_defaults_are_local():
+    """A function without settings has no sink and the Redis of this machine."""
+    told = load(FunctionSettings, {})
+    assert (told.sink, told.redis_url, told.consumer) == ("", settings.REDIS_URL, "sentiment")
