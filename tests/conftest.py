@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
-from infra import redis_server
+from infra import model, redis_server
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile("linewatch", deadline=None)
+hypothesis.settings.load_profile("linewatch")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -36,3 +42,13 @@ def _shared():
     if not SHARED.exists():
         pytest.skip("../shared is not here: it holds the recordings, texts and schemas")
     return SHARED
+
+
+@pytest.fixture(scope="session", name="prepared_model")
+def _prepared_model():
+    """The folder of the English model made ready; the first run builds its graph, once."""
+    laid = SHARED / "models" / "vosk-model-small-en-us-0.15"
+    here = (
+        {} if os.environ.get("VOSK_MODEL_PATH") or not laid.exists() else {"VOSK_MODEL_PATH": laid}
+    )
+    return model.prepare(env={**os.environ, **{name: str(path) for name, path in here.items()}})
