@@ -1,0 +1,302 @@
+"""The relay: takes records from the outbox to the event log, in order, losing none.
+
+One drainer per outbox partition, by a lease. It reads from the head, publishes,
+awaits the log's acknowledgement and only then deletes. A takeover starts at the
+head again, so first occurrences keep their order and repeats are equal bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from linewatch import keys
+from linewatch.errors import SettingsError, StoreUnavailable, Unavailable
+from linewatch.events import PARTITIONS, Record
+
+log = logging.getLogger(__name__)
+
+#: Topic of entries that are no record; nobody reads it but a human.
+UNREADABLE: Final = "unreadable"
+UNREADABLE_KEPT: Final = 10_000
+_BATCH = 64
+_GRACE_S = keys.POD_LEASE_MS / 1000
+_BACKOFF_S = (0.1, 0.2, 0.5, 1.0)
+_Entry = tuple[bytes, Mapping[bytes, bytes]]
+
+# KEYS: leases. ARGV: pod, expiry in ms. Returns every lease's owner, '' for none.
+_RENEW = """
+local owners = {}
+for i, lease in ipairs(KEYS) do
+  local owner = redis.call('GET', lease) or ''
+  if owner == ARGV[1] then redis.call('PEXPIRE', lease, ARGV[2]) end
+  owners[i] = owner
+end
+return owners
+"""
+# KEYS: leases. ARGV: pod.
+_RELEASE = """
+for _, lease in ipairs(KEYS) do
+  if redis.call('GET', lease) == ARGV[1] then redis.call('DEL', lease) end
+end
+"""
+# KEYS: lease, outbox. ARGV: pod, ids of entries. Returns 0 if the lease is another's.
+_DELETE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('XDEL', KEYS[2], unpack(ARGV, 2))
+return 1
+"""
+
+
+def connect(url: str, timeout_s: float = 0.8) -> Redis:
+    """Return a client that fails within *timeout_s* and never retries by itself.
+
+    Raises:
+        SettingsError: no client can be made of the URL.
+    """
+    try:
+        return Redis.from_url(
+            url,
+            protocol=2,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s / 2,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except ValueError as error:
+        raise SettingsError(f"REDIS_URL={url[:80]!r}: {error}") from error
+
+
+class LogWriter(Protocol):
+    """Where records go: the local event log, or Kafka."""
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """Write *records* in their order; return once the log acknowledged them all.
+
+        Raises:
+            Unavailable: the log did not acknowledge; any of them may have been written.
+        """
+        ...
+
+
+class RedisLogWriter:
+    """Writes to the local event log: one stream per partition of a topic."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """Write all of *records*, or none of them where Redis is full or away.
+
+        Raises:
+            StoreUnavailable: Redis did not acknowledge.
+        """
+        if not records:
+            return
+        streams = {keys.log(record.topic, record.partition) for record in records}
+        try:
+            with self._client.pipeline(transaction=True) as pipe:
+                pipe.sadd(keys.LOGS, *streams)
+                for record in records:
+                    fields: dict[Any, Any] = dict(record.fields())
+                    pipe.xadd(keys.log(record.topic, record.partition), fields)
+                pipe.execute()
+        except RedisError as error:
+            raise StoreUnavailable(f"the event log is away: {type(error).__name__}") from error
+
+
+def share(live_pods: int) -> int:
+    """Return how many partitions one of *live_pods* pods may drain."""
+    return math.ceil(PARTITIONS / max(live_pods, 1))
+
+
+class Leases:
+    """The outbox partitions this pod drains."""
+
+    def __init__(self, client: Redis, pod_id: str, clock: Callable[[], float]) -> None:
+        self._client = client
+        self._pod_id = pod_id
+        self._clock = clock
+        self._renew = client.register_script(_RENEW)
+        self._release = client.register_script(_RELEASE)
+        self._live: frozenset[str] = frozenset()
+        self._free_since: dict[int, float] = {}
+        self.held: frozenset[int] = frozenset()
+
+    def update(self) -> None:
+        """Renew what is held, take what is due, give back the excess when a pod joined."""
+        found = self._renew(
+            keys=[keys.outbox_lease(p) for p in range(PARTITIONS)],
+            args=[self._pod_id, keys.POD_LEASE_MS],
+        )
+        owners = [owner.decode() for owner in found]
+        self.held = frozenset(p for p, owner in enumerate(owners) if owner == self._pod_id)
+        live = self._live_pods()
+        joined, self._live = live - self._live, live
+        if joined - {self._pod_id}:
+            self.release(sorted(self.held)[share(len(live)) :])
+        self._take(p for p, owner in enumerate(owners) if not owner)
+
+    def release(self, partitions: Iterable[int]) -> None:
+        """Give *partitions* back, so that another pod may take them at once."""
+        given = frozenset(partitions) & self.held
+        if given:
+            self._release(keys=[keys.outbox_lease(p) for p in given], args=[self._pod_id])
+            self.held -= given
+
+    def drop(self, partition: int) -> None:
+        """Forget a lease that another pod took."""
+        self.held -= {partition}
+
+    def _live_pods(self) -> frozenset[str]:
+        pods = sorted(self._client.smembers(keys.PODS))
+        names = [pod.decode() if isinstance(pod, bytes) else str(pod) for pod in pods]
+        with self._client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.exists(keys.pod(name))
+            alive = pipe.execute()
+        return frozenset(n for n, here in zip(names, alive, strict=True) if here) | {self._pod_id}
+
+    def _take(self, free: Iterable[int]) -> None:
+        now = self._clock()
+        self._free_since = {p: self._free_since.get(p, now) for p in free}
+        most = share(len(self._live))
+        for partition, since in self._free_since.items():
+            # Beyond the share only what nobody else wanted: no partition stays undrained.
+            if len(self.held) >= most and now - since < _GRACE_S:
+                continue
+            lease = keys.outbox_lease(partition)
+            if self._client.set(lease, self._pod_id, nx=True, px=keys.POD_LEASE_MS):
+                self.held |= {partition}
+
+
+class Relay:
+    """Drains this pod's share of the outbox on a thread of its own.
+
+    *client* must wait longer than `keys.POD_RENEW_S` for a blocking read: see `connect`.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        writer: LogWriter,
+        pod_id: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._writer = writer
+        self._pod_id = pod_id
+        self._clock = clock
+        self._leases = Leases(client, pod_id, clock)
+        self._delete = client.register_script(_DELETE)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
+        self._update_at = 0.0
+        #: Records the log acknowledged since the start.
+        self.published = 0
+
+    @property
+    def held(self) -> frozenset[int]:
+        """The partitions this pod drains now."""
+        return self._leases.held
+
+    def start(self) -> None:
+        """Begin to drain."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 3.0) -> None:
+        """Finish the batch in hand, give the leases back and end the thread."""
+        self._stopping.set()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                self.turn()
+                failures = 0
+            except Exception as error:  # noqa: BLE001 - the thread's edge: it must outlive any outage
+                failures += 1
+                self._after_failure(failures, error)
+        try:
+            self._leases.release(self.held)
+        except RedisError:
+            log.warning("relay: leases not given back, they expire by themselves")
+
+    def _after_failure(self, failures: int, error: Exception) -> None:
+        self._update_at = 0.0
+        if failures == 1:
+            log.warning("relay: waits, %s", type(error).__name__)
+        known = isinstance(error, RedisError | Unavailable | OSError)
+        if not known:
+            log.error("relay: unexpected %s, goes on", type(error).__name__)
+        self._stopping.wait(_BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1])
+
+    def turn(self) -> int:
+        """Renew the leases if due, wait for entries, pass them on; return how many.
+
+        Raises:
+            RedisError: Redis did not answer.
+            Unavailable: the log did not acknowledge; nothing was deleted.
+        """
+        now = self._clock()
+        if now >= self._update_at:
+            self._leases.update()
+            self._update_at = now + keys.POD_RENEW_S
+        wait_s = max(self._update_at - self._clock(), 0.001)
+        if not self.held:
+            self._stopping.wait(wait_s)
+            return 0
+        found = self._read(math.ceil(wait_s * 1000))
+        records = [record for _, _, record in found if record is not None]
+        self._writer.publish(records)
+        self.published += len(records)
+        self._set_aside((p, fields) for p, (_, fields), record in found if record is None)
+        self._forget((p, entry_id) for p, (entry_id, _), _ in found)
+        return len(records)
+
+    def _read(self, wait_ms: int) -> list[tuple[int, _Entry, Record | None]]:
+        partition_of = {keys.outbox(p).encode(): p for p in self.held}
+        heads: dict[Any, Any] = dict.fromkeys(partition_of, "0-0")
+        streams: Any = self._client.xread(heads, count=_BATCH, block=wait_ms)
+        return [
+            (partition_of[stream], entry, _record(entry[1]))
+            for stream, entries in streams
+            for entry in entries
+        ]
+
+    def _set_aside(self, unreadable: Iterable[tuple[int, Mapping[bytes, bytes]]]) -> None:
+        for partition, fields in unreadable:
+            stream = keys.log(UNREADABLE, partition)
+            # An entry without fields cannot be written again as it was.
+            kept: dict[Any, Any] = dict(fields) or {b"empty": b""}
+            self._client.sadd(keys.LOGS, stream)
+            self._client.xadd(stream, kept, maxlen=UNREADABLE_KEPT)
+            log.error("relay: an entry of partition %d is no record, set aside", partition)
+
+    def _forget(self, passed_on: Iterable[tuple[int, bytes]]) -> None:
+        entry_ids: dict[int, list[bytes]] = {}
+        for partition, entry_id in passed_on:
+            entry_ids.setdefault(partition, []).append(entry_id)
+        for partition, those in entry_ids.items():
+            pair = [keys.outbox_lease(partition), keys.outbox(partition)]
+            if not self._delete(keys=pair, args=[self._pod_id, *those]):
+                self._leases.drop(partition)
+
+
+def _record(fields: Mapping[bytes, bytes]) -> Record | None:
+    """Return the record, or nothing if no log could take it."""
+    try:
+        record = Record.of_fields(fields)
+    except (KeyError, UnicodeDecodeError):
+        return None
+    # A NUL in a key holds up a whole Kafka partition.
+    return record if record.topic and "\0" not in record.key else None
