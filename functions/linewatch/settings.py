@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 from linewatch.errors import SettingsError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 S = TypeVar("S")
 #: gunicorn's status for a worker whose application cannot be loaded.
 BOOT_FAILED: Final = 4
@@ -133,12 +134,20 @@ def names(raw: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in raw.split(",") if part.strip())
 
 
+def some_names(raw: str) -> tuple[str, ...]:
+    """Parse a comma-separated list that may not be empty."""
+    found = names(raw)
+    if not found:
+        raise ValueError("name at least one")
+    return found
+
+
 def tokens(raw: str) -> Mapping[str, str]:
     """Parse ``tenant=sha256-of-token`` pairs, comma-separated, into hash -> tenant."""
     found: dict[str, str] = {}
     for pair in names(raw):
         tenant, _, digest = pair.partition("=")
-        if not tenant or not _SHA256.fullmatch(digest):
+        if not _TENANT.fullmatch(tenant) or not _SHA256.fullmatch(digest):
             raise ValueError("use tenant=<sha256 of the token in hex>, comma-separated")
         found[digest] = tenant
     return found
@@ -198,7 +207,7 @@ class DecoderSettings:
     address: str = setting("POD_ADDRESS", url("http"), "", "how other decoders reach this one")
     tokens: Mapping[str, str] = setting("TOKENS", tokens, "", "who may send; none = loopback only")
     cookie_keys: tuple[str, ...] = setting(
-        "COOKIE_KEYS", names, None, "secrets that sign cookies: the first signs, all verify"
+        "COOKIE_KEYS", some_names, None, "secrets that sign cookies: the first signs, all verify"
     )
     threads: int = setting("THREADS", whole(4, 256), "16", "requests served at once")
     decoders: int = setting("DECODE_THREADS", whole(1, 256), "2", "decodes at once: the cores")

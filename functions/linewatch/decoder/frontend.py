@@ -105,6 +105,6 @@ class Frontend:
     def _with_noise(self, wide: NDArray[np.float32]) -> bytes:
         numbers = np.arange(self._next, self._next + len(wide))
         self._next += len(wide)
-        noisy = np.rint(wide + _NOISE.take(numbers, mode="wrap"))
+        noisy = np.rint(wide + _NOISE[numbers % len(_NOISE)])
         heard: Samples = np.clip(noisy, -32768, 32767).astype("<i2")
         return heard.tobytes()

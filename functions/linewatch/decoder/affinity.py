@@ -1,0 +1,170 @@
+"""How a call finds its pod: the signed cookie that hints, and the forward of one hop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import urllib3
+from itsdangerous import BadData, BadSignature, SignatureExpired, Signer, URLSafeTimedSerializer
+
+from linewatch.decoder.claims import Owner
+from linewatch.errors import Forbidden, OwnerBusy
+
+COOKIE: Final = "linewatch"
+COOKIE_AGE_S: Final = 3600
+FORWARD_HEADER: Final = "linewatch-forward"
+CONNECT_S: Final = 0.25
+READ_S: Final = 2.0
+_WAIT_FOR_SLOT_S: Final = 0.1
+#: Addresses of pods that are gone are dropped when so many are known.
+_POOLS: Final = 64
+_PASSED_ON: Final = frozenset(
+    {"authorization", "content-type", "cookie", "traceparent", "x-forwarded-proto"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What a cookie says: whose call it is, and which pod had it last."""
+
+    tenant: str
+    call: str
+    pod: str
+
+
+class Cookies:
+    """Signs hints with the first secret, reads what any of them signed."""
+
+    def __init__(self, secrets: tuple[str, ...]) -> None:
+        newest_last = list(reversed(secrets))
+        self._serializer = URLSafeTimedSerializer(newest_last, salt="linewatch.cookie")
+
+    def sign(self, hint: Hint) -> str:
+        """Return a cookie's value."""
+        return str(self._serializer.dumps([hint.tenant, hint.call, hint.pod]))
+
+    def read(self, raw: str) -> Hint | None:
+        """Return the hint, or none if it is too old.
+
+        Raises:
+            Forbidden: nobody who holds a secret signed it.
+        """
+        try:
+            tenant, call, pod = self._serializer.loads(raw, max_age=COOKIE_AGE_S)
+        except SignatureExpired:
+            return None
+        except (BadData, ValueError):
+            raise Forbidden("the cookie was not made here: send the request without it") from None
+        return Hint(tenant, call, pod)
+
+
+class Passes:
+    """Proves to a pod that another pod forwards, and to whom it meant to."""
+
+    def __init__(self, secrets: tuple[str, ...]) -> None:
+        self._signer = Signer(list(reversed(secrets)), salt="linewatch.forward")
+        self.sign = lru_cache(maxsize=256)(self._sign)
+        self.read = lru_cache(maxsize=256)(self._read)
+
+    def _sign(self, pod: str) -> str:
+        return self._signer.sign(pod).decode()
+
+    def _read(self, raw: str) -> str:
+        """Return the pod that was meant.
+
+        Raises:
+            Forbidden: no pod signed it.
+        """
+        try:
+            return self._signer.unsign(raw).decode()
+        except (BadSignature, UnicodeDecodeError):
+            raise Forbidden(f"only decoders send {FORWARD_HEADER}: leave it out") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the owner answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class OwnerGone(Exception):
+    """Nobody listens at the owner's address."""
+
+
+class Forwarder:
+    """Sends requests one hop to their owner, on kept connections.
+
+    At most half of the pod's *threads* forward at a time, so that two pods that
+    forward everything to each other still serve.
+    """
+
+    def __init__(self, passes: Passes, threads: int) -> None:
+        self._passes = passes
+        self._slots = threading.BoundedSemaphore(max(1, threads // 2))
+        self._connections = threads
+        self._pools: dict[str, urllib3.HTTPConnectionPool] = {}
+
+    def send(
+        self, owner: Owner, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        """Return the owner's answer.
+
+        Args:
+            owner: Whom to ask.
+            method: The request's.
+            path: With its query.
+            headers: In lower case; those that matter are passed on.
+            body: As received.
+
+        Raises:
+            OwnerGone: the connection was refused or took longer than 250 ms.
+            OwnerBusy: no answer in time, or too many forwards at once. Never a reason to adopt.
+        """
+        if not self._slots.acquire(timeout=_WAIT_FOR_SLOT_S):
+            raise OwnerBusy("too many requests are being forwarded: send again")
+        try:
+            return self._ask(owner, method, path, self._passed_on(owner, headers), body)
+        finally:
+            self._slots.release()
+
+    def _passed_on(self, owner: Owner, headers: Mapping[str, str]) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in headers.items()
+            if name.startswith("ce-") or name in _PASSED_ON
+        }
+        return {**kept, FORWARD_HEADER: self._passes.sign(owner.pod)}
+
+    def _ask(
+        self, owner: Owner, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        try:
+            answer = self._pool(owner.address).urlopen(
+                method, path, headers=headers, body=body, redirect=False
+            )
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
+            raise OwnerGone from None
+        except urllib3.exceptions.HTTPError as error:
+            raise OwnerBusy(
+                f"the call's decoder did not answer ({type(error).__name__}): send again"
+            ) from error
+        return Answer(answer.status, dict(answer.headers), answer.data)
+
+    def _pool(self, address: str) -> urllib3.HTTPConnectionPool:
+        pool = self._pools.get(address)
+        if pool is None:
+            if len(self._pools) >= _POOLS:
+                self._pools.clear()
+            timeout = urllib3.Timeout(connect=CONNECT_S, read=READ_S)
+            pool = urllib3.connection_from_url(
+                address, maxsize=self._connections, retries=False, timeout=timeout
+            )
+            self._pools[address] = pool
+        return pool

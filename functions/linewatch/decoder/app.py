@@ -1,0 +1,371 @@
+"""The decoder's HTTP edge: requests in, replies and problems out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from linewatch import __version__, errors
+from linewatch.calls import CallEnd, CallStart, Channel, ChannelKey, End, Step
+from linewatch.decoder import ancestor, intake
+from linewatch.decoder.affinity import COOKIE, COOKIE_AGE_S, FORWARD_HEADER, Answer, Hint
+from linewatch.decoder.claims import Stored
+from linewatch.decoder.metrics import CONTENT_TYPE
+from linewatch.decoder.producer_events import Deed, HeardOn, deed_of, events_of
+from linewatch.decoder.recognizer import load
+from linewatch.decoder.road import Passage
+from linewatch.decoder.service import Service, build
+from linewatch.decoder.sessions import Reply
+from linewatch.settings import DecoderSettings
+from linewatch.settings import load as load_settings
+
+log = logging.getLogger(__name__)
+
+_JSON: Final = "application/json"
+_HANDED_BACK: Final = ("content-type", "retry-after", "set-cookie", "kne-reason")
+_ALIAS_EXPIRES_S: Final = 25
+#: A worker that leaves with this status stops gunicorn instead of being restarted.
+_BOOT_FAILED: Final = 4
+
+Answered = Response | tuple[str, int, dict[str, str]]
+
+
+class Edge:
+    """The routes of one decoder."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    # -- steps ------------------------------------------------------------------------
+
+    def audio(self, call: str, channel: str) -> Answered:
+        """Take one chunk."""
+        headers = _headers()
+        tenant = self._tenant(headers)
+        body = _body()
+        heard = intake.chunk_of(headers, body)
+        key = ChannelKey.of(tenant, call, channel)
+        return self._step(key, heard.chunk, headers, body, self._start(key, heard))
+
+    def gap(self, call: str, channel: str) -> Answered:
+        """Take a gap."""
+        headers = _headers()
+        key = ChannelKey.of(self._tenant(headers), call, channel)
+        body = _body()
+        return self._step(key, intake.gap_of(intake.json_object(body)), headers, body)
+
+    def end(self, call: str, channel: str) -> Answered:
+        """Take a channel's end."""
+        headers = _headers()
+        key = ChannelKey.of(self._tenant(headers), call, channel)
+        body = _body()
+        return self._step(key, intake.end_of(intake.json_object(body)), headers, body)
+
+    def _start(self, key: ChannelKey, heard: intake.Heard) -> CallStart:
+        started_at_ms = heard.started_at_ms
+        if started_at_ms is None:
+            started_at_ms = self._service.now_ms()
+        return CallStart(key.tenant, key.call, key.call, started_at_ms)
+
+    def _step(
+        self,
+        key: ChannelKey,
+        step: Step,
+        headers: Mapping[str, str],
+        body: bytes,
+        start: CallStart | None = None,
+    ) -> Answered:
+        hint = self._hint(key)
+        passage = Passage(
+            key=key,
+            step=step,
+            after=None if request.args.get("after") is None else _after(),
+            start=start,
+            method=request.method,
+            path=_path(),
+            headers=headers,
+            body=body,
+            hinted=hint.pod if hint else None,
+            forwarded=self._is_forwarded(headers),
+        )
+        with self._service.metrics.reply_s.time():
+            found = self._service.road.travel(passage)
+        if isinstance(found, Answer):
+            return _handed_back(found)
+        return self._with_cookie(_reply(found), key, hint)
+
+    # -- calls ------------------------------------------------------------------------
+
+    def announce(self) -> Answered:
+        """Take what is known of a call that begins; idempotent."""
+        tenant = self._tenant(_headers())
+        fields = intake.json_object(_body())
+        start = intake.start_of(tenant, fields, self._service.now_ms())
+        return self._announced(start, intake.channels_of(fields))
+
+    def _announced(self, start: CallStart, channels: list[Channel]) -> Response:
+        state, started_at_ms = self._service.store.announce(start, channels)
+        if state < 0:
+            raise errors.CallEnded("this call has ended: a new call needs a new id")
+        return _json({"call": start.call, "started_at_ms": started_at_ms}, 201 if state else 200)
+
+    def channel(self, call: str, channel: str) -> Answered:
+        """Tell where a channel stands, so that a sender can go on there."""
+        key = ChannelKey.of(self._tenant(_headers()), call, channel)
+        stored = self._service.store.peek(key)
+        if stored is None:
+            raise errors.NotFound("there is no such channel: send its audio first")
+        return _json(
+            {
+                "stream": stored.stream,
+                "next_seq": stored.next_seq,
+                "next_position": stored.next_position,
+                "rate_hz": stored.rate_hz,
+                "ended": bool(stored.ended),
+            }
+        )
+
+    def events(self) -> Answered:
+        """Take producers' CloudEvents, one or a batch, in their order; repeats are harmless."""
+        headers = _headers()
+        tenant = self._tenant(headers)
+        found = events_of(headers.get("content-type", ""), headers, _body())
+        deeds = [deed_of(event, tenant) for event in found]
+        return _json({"results": [self._done(deed, headers) for deed in deeds]})
+
+    def _done(self, deed: Deed, headers: Mapping[str, str]) -> dict[str, Any]:
+        if isinstance(deed, CallStart):
+            return dict(self._announced(deed, []).get_json())
+        if isinstance(deed, CallEnd):
+            channels = self._service.store.channels(deed.tenant, deed.call)
+            return {"ended": [str(key.channel) for key in channels if self._ended(key, headers)]}
+        return self._heard(deed, headers)
+
+    def _heard(self, deed: HeardOn, headers: Mapping[str, str]) -> dict[str, Any]:
+        start = self._start(deed.key, deed.heard)
+        return self._inner(deed.key, deed.heard.chunk, headers, start)
+
+    def _ended(self, key: ChannelKey, headers: Mapping[str, str]) -> bool:
+        stored = self._service.store.peek(key)
+        if stored and stored.stream:
+            self._inner(key, End(stored.next_seq, stored.stream), headers)
+        return stored is not None
+
+    def _inner(
+        self,
+        key: ChannelKey,
+        step: Step,
+        headers: Mapping[str, str],
+        start: CallStart | None = None,
+    ) -> dict[str, Any]:
+        """Take a step that came inside another request, forwarded as a request of its own."""
+        method, path, own, body = intake.request_of(key, step, start)
+        kept = {name: headers[name] for name in ("authorization",) if name in headers}
+        passage = Passage(key, step, None, start, method, path, {**own, **kept}, body)
+        found = self._service.road.travel(passage)
+        if isinstance(found, Reply):
+            return asdict(found)
+        if found.status != 200:  # noqa: PLR2004 - the only good answer to a step
+            raise errors.of_problem(found.status, found.body)
+        return dict(json.loads(found.body))
+
+    def decode(self) -> Answered:
+        """Take the ancestor's request."""
+        headers = _headers()
+        tenant = self._tenant(headers)
+        asked = ancestor.asked(intake.json_object(_body()))
+        now_ms = self._service.now_ms()
+        call = ancestor.call_for(asked.name, now_ms)
+        alias = call.rpartition("-")[0]
+        key, stored = self._meant(tenant, alias, call)
+        steps = ancestor.steps_for(asked, stored)
+        call = key.call
+        start = CallStart(tenant, call, alias, now_ms)
+        replies = [self._inner(key, step, headers, start) for step in steps]
+        finals = [final for reply in replies for final in reply["finals"]]
+        partial = replies[-1]["partial"] if replies else ""
+        return _json(ancestor.answer(finals, partial, final=asked.finalize))
+
+    def _meant(self, tenant: str, alias: str, new: str) -> tuple[ChannelKey, Stored | None]:
+        """Return the channel an ancestor's client means; a *new* call's if its last one ended."""
+        store = self._service.store
+        for anew in (False, True):
+            call = store.alias(tenant, alias, new, _ALIAS_EXPIRES_S, anew=anew)
+            key = ChannelKey.of(tenant, call, Channel.MIXED)
+            stored = store.peek(key)
+            if not stored or not stored.ended:
+                break
+        return key, stored
+
+    # -- about ------------------------------------------------------------------------
+
+    def info(self) -> Answered:
+        """Tell what this is and what its words depend on."""
+        model = self._service.recognizers
+        facts = {"digest": model.digest, **model.profile}
+        return _json(
+            {
+                "service": "linewatch decoder",
+                "version": __version__,
+                "pod": self._service.pod_id,
+                "sessions": len(self._service.sessions),
+                "model": facts,
+            }
+        )
+
+    def alive(self) -> Answered:
+        """Answer probes: the model is loaded before the first request is taken."""
+        return _json({"status": "ok"})
+
+    def metrics(self) -> Answered:
+        """Show everything counted."""
+        return Response(self._service.metrics.text(), content_type=CONTENT_TYPE)
+
+    # -- who --------------------------------------------------------------------------
+
+    def _tenant(self, headers: Mapping[str, str]) -> str:
+        return self._service.tenants.of(headers.get("authorization"), headers.get("ce-tenant"))
+
+    def _is_forwarded(self, headers: Mapping[str, str]) -> bool:
+        raw = headers.get(FORWARD_HEADER)
+        if raw is None:
+            return False
+        if self._service.passes.read(raw) != self._service.pod_id:
+            raise errors.Misdirected("the forward is meant for another pod than this")
+        return True
+
+    def _hint(self, key: ChannelKey) -> Hint | None:
+        raw = request.cookies.get(COOKIE)
+        hint = self._service.cookies.read(raw) if raw else None
+        if hint and hint.tenant != key.tenant:
+            raise errors.Forbidden("the cookie belongs to another tenant")
+        return hint if hint and hint.call == key.call else None
+
+    def _with_cookie(self, response: Response, key: ChannelKey, hint: Hint | None) -> Response:
+        here = Hint(key.tenant, key.call, self._service.pod_id)
+        if hint != here:
+            response.set_cookie(
+                COOKIE,
+                self._service.cookies.sign(here),
+                max_age=COOKIE_AGE_S,
+                path=f"/v1/calls/{key.call}",
+                httponly=True,
+                secure=request.headers.get("X-Forwarded-Proto") == "https",
+                samesite="Strict",
+            )
+        return response
+
+
+def _headers() -> dict[str, str]:
+    if request.content_encoding:
+        raise errors.UnsupportedMedia("send the body as it is, without Content-Encoding")
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _body() -> bytes:
+    return request.get_data(cache=False)
+
+
+def _path() -> str:
+    query = request.query_string.decode("ascii", "replace")
+    return f"{request.path}?{query}" if query else request.path
+
+
+def _after() -> int:
+    return intake.after_of(request.args.get("after"))
+
+
+def _json(members: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(json.dumps(members), status, content_type=_JSON)
+
+
+def _reply(reply: Reply) -> Response:
+    return _json(
+        {
+            "next_seq": reply.next_seq,
+            "next_position": reply.next_position,
+            "partial": reply.partial,
+            "finals": reply.finals,
+        }
+    )
+
+
+def _handed_back(answer: Answer) -> Response:
+    kept = {name: value for name, value in answer.headers.items() if name.lower() in _HANDED_BACK}
+    return Response(answer.body, answer.status, kept)
+
+
+def _on_problem(error: errors.LinewatchError) -> Answered:
+    return errors.problem(error)
+
+
+def _on_large(_: HTTPException) -> Answered:
+    return errors.problem(errors.TooLarge(f"send at most {intake.BODY_LIMIT} bytes at once"))
+
+
+def _on_http(error: HTTPException) -> Answered:
+    return errors.problem(errors.of_framework(error.code, error.name, error.description))
+
+
+def _on_fault(error: Exception) -> Answered:
+    # What is said may stand in the message: only the kind of fault is logged.
+    log.error("unexpected %s at %s", type(error).__name__, _where(error))
+    return errors.problem(errors.LinewatchError("this is our fault: send the request again"))
+
+
+def _where(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "?"
+
+
+def app_of(service: Service) -> Flask:
+    """Return the WSGI application of *service*, which somebody else starts."""
+    app = Flask("linewatch.decoder", static_folder=None)
+    app.url_map.merge_slashes = False
+    app.config["MAX_CONTENT_LENGTH"] = intake.BODY_LIMIT
+    app.extensions["linewatch"] = service
+    edge = Edge(service)
+    channel = "/v1/calls/<call>/channels/<channel>"
+    for method, rule, view in (
+        ("POST", f"{channel}/audio", edge.audio),
+        ("POST", f"{channel}/gap", edge.gap),
+        ("POST", f"{channel}/end", edge.end),
+        ("GET", channel, edge.channel),
+        ("POST", "/v1/calls", edge.announce),
+        ("POST", "/v1/events", edge.events),
+        ("POST", "/decode", edge.decode),
+        ("GET", "/", edge.info),
+        ("GET", "/health/liveness", edge.alive),
+        ("GET", "/health/readiness", edge.alive),
+        ("GET", "/metrics", edge.metrics),
+    ):
+        app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
+    app.register_error_handler(errors.LinewatchError, _on_problem)
+    app.register_error_handler(errors.TooLarge.status, _on_large)
+    app.register_error_handler(HTTPException, _on_http)
+    app.register_error_handler(Exception, _on_fault)
+    return app
+
+
+def create() -> Flask:
+    """Make the application from the environment and start its threads; gunicorn calls this."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    try:
+        settings = load_settings(DecoderSettings, os.environ)
+        service = build(settings, load(settings.model_path))
+    except errors.SettingsError as error:
+        print(f"decoder: {error.detail}", file=sys.stderr)  # noqa: T201 - the one clear line
+        raise SystemExit(_BOOT_FAILED) from None
+    service.start()
+    log.info("pod %s serves model %s", service.pod_id, service.recognizers.digest)
+    return app_of(service)

@@ -1,0 +1,43 @@
+# ruff: noqa: N999 - gunicorn's name for it
+"""How gunicorn runs a decoder: one worker, because a call is pinned to a process, and threads."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from linewatch.errors import SettingsError
+from linewatch.settings import DecoderSettings, check_bind, load
+
+try:
+    _settings = load(DecoderSettings, os.environ)
+    check_bind(_settings.bind, _settings.tokens)
+except SettingsError as error:
+    print(f"decoder: {error.detail}", file=sys.stderr)  # noqa: T201 - the one clear line
+    sys.exit(2)
+
+bind = f"{_settings.bind}:{_settings.port}"
+worker_class = "gthread"
+workers = 1
+threads = _settings.threads
+# Longer than any pause between two chunks of a call, so that connections are kept.
+keepalive = 75
+graceful_timeout = 10
+# A hung decode is the watchdog's business; a threaded worker's heart beats beside it.
+timeout = 60
+control_socket_disable = True
+
+
+def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
+    """Refuse a second worker: half of a call's chunks would reach the wrong one."""
+    if server.cfg.workers != 1:
+        print("decoder: run one worker; scale by pods", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+
+
+def worker_exit(server: Any, worker: Any) -> None:  # noqa: ANN401, ARG001 - gunicorn's hook
+    """Drop the pod's lease once the last request is answered."""
+    service = getattr(getattr(worker, "wsgi", None), "extensions", {}).get("linewatch")
+    if service:
+        service.stop()

@@ -1,0 +1,280 @@
+"""From a request's headers and body to a step: everything that can be wrong is found here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from linewatch import events
+from linewatch.calls import (
+    CallStart,
+    Channel,
+    ChannelKey,
+    Chunk,
+    Codec,
+    End,
+    Gap,
+    GapReason,
+    Step,
+    checked_name,
+)
+from linewatch.errors import BadChunk, BadEvent, BadRequest, UnsupportedMedia
+
+#: 250 ms of 48 kHz PCM is 24 kB: this is 2.7 s of it.
+BODY_LIMIT: Final = 256 * 1024
+LOWEST_HZ: Final = 8_000
+HIGHEST_HZ: Final = 48_000
+_TELEPHONE_HZ: Final = 8_000
+_HIGHEST_NUMBER: Final = 1 << 53
+#: Four years of telephone audio: the times told of any position stay within the calendar.
+_HIGHEST_POSITION: Final = 1 << 40
+_LATEST_START_MS: Final = 1 << 47
+_MOST_DIGITS: Final = 16
+_MOST_CHARACTERS: Final = 128
+_ENDIANS: Final = {"S16LE": Codec.S16LE, "S16BE": Codec.L16}
+_MEDIA: Final = (
+    "send audio/L16;rate=..., audio/x-raw;format=S16LE;rate=..., audio/PCMU or audio/PCMA"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A chunk, and when its call started if the sender said so."""
+
+    chunk: Chunk
+    started_at_ms: int | None
+
+
+def media_type(content_type: str) -> tuple[Codec, int]:
+    """Return codec and rate in Hz.
+
+    Raises:
+        UnsupportedMedia: none of the four types.
+        BadChunk: a rate that is no number, or out of bounds.
+    """
+    kind, *rest = (part.strip() for part in content_type.split(";"))
+    options = dict(part.partition("=")[::2] for part in rest)
+    rate = options.get("rate", "")
+    if options.get("channels", "1") != "1":
+        raise UnsupportedMedia("send each speaker as a channel of its own: channels=1")
+    match kind.lower():
+        case "audio/l16":
+            return Codec.L16, _rate_hz(rate)
+        case "audio/x-raw":
+            codec = _ENDIANS.get(options.get("format", "").upper())
+            if codec is None:
+                raise UnsupportedMedia("audio/x-raw needs format=S16LE or format=S16BE")
+            return codec, _rate_hz(rate)
+        case "audio/pcmu":
+            return Codec.PCMU, _rate_hz(rate or str(_TELEPHONE_HZ))
+        case "audio/pcma":
+            return Codec.PCMA, _rate_hz(rate or str(_TELEPHONE_HZ))
+    raise UnsupportedMedia(f"{content_type[:80]!r} is not read here: {_MEDIA}")
+
+
+def _rate_hz(raw: str) -> int:
+    number = int(raw) if raw.isascii() and raw.isdigit() and len(raw) <= _MOST_DIGITS else 0
+    if not LOWEST_HZ <= number <= HIGHEST_HZ:
+        raise BadChunk(
+            f"rate {raw[:20]!r} is none: state rate= from {LOWEST_HZ} to {HIGHEST_HZ} Hz"
+        )
+    return number
+
+
+def _number(name: str, raw: object) -> int:
+    text = str(raw) if isinstance(raw, int | str) and not isinstance(raw, bool) else ""
+    if not text.isascii() or not text.isdigit():
+        raise BadChunk(f"{name} {text[:20]!r} must be a whole number, 0 or more")
+    if len(text) > _MOST_DIGITS or int(text) >= _HIGHEST_NUMBER:
+        raise BadChunk(f"{name} must be below 2^53")
+    return int(text)
+
+
+def _position(name: str, raw: object) -> int:
+    position = _number(name, raw)
+    if position >= _HIGHEST_POSITION:
+        raise BadChunk(f"{name} must be below 2^40: no call is that long")
+    return position
+
+
+def chunk_of(headers: Mapping[str, str], body: bytes) -> Heard:
+    """Read a binary CloudEvent that holds audio; *headers* in lower case.
+
+    Raises:
+        BadEvent: no CloudEvent 1.0 of the chunk's type.
+        BadChunk: a number, a name, the rate or the length is wrong.
+        UnsupportedMedia: the content type is no audio we read.
+    """
+    codec, rate_hz = media_type(headers.get("content-type", ""))
+    if headers.get("ce-specversion") != "1.0" or headers.get("ce-type") != events.AUDIO_CHUNK:
+        raise BadEvent(f"send ce-specversion: 1.0 and ce-type: {events.AUDIO_CHUNK}")
+    chunk = Chunk(
+        seq=_number("ce-sequence", headers.get("ce-sequence", "")),
+        position=_position("ce-position", headers.get("ce-position", "")),
+        stream=checked_name("stream", headers.get("ce-stream", "")),
+        codec=codec,
+        rate_hz=rate_hz,
+        audio=body,
+    )
+    _check_length(chunk)
+    return Heard(chunk, moment_ms(headers.get("ce-time")))
+
+
+def _check_length(chunk: Chunk) -> None:
+    if not chunk.audio:
+        raise BadChunk("the chunk is empty: send at least one sample")
+    if len(chunk.audio) % chunk.codec.sample_bytes:
+        raise BadChunk(
+            f"{len(chunk.audio)} bytes are no whole number of samples: one sample is 2 bytes"
+        )
+
+
+def moment_ms(raw: object) -> int | None:
+    """Read an RFC 3339 time; none if there is none.
+
+    Raises:
+        BadChunk: it is no time, has no zone, or lies before 1970.
+    """
+    if raw is None or raw == "":
+        return None
+    text = raw if isinstance(raw, str) else ""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadChunk(f"time {text[:40]!r} is no RFC 3339 time") from None
+    if moment.tzinfo is None:
+        raise BadChunk("time must carry a zone, as in 2026-01-31T12:00:00Z")
+    started_at_ms = events.at_ms(moment)
+    _check_start(started_at_ms)
+    return started_at_ms
+
+
+def _check_start(at_ms: int) -> None:
+    if not 0 <= at_ms < _LATEST_START_MS:
+        raise BadChunk("a call cannot have started then: state the present time")
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadRequest("the body is no JSON") from None
+    if not isinstance(found, dict):
+        raise BadRequest("the body must be a JSON object")
+    return found
+
+
+def gap_of(fields: Mapping[str, Any]) -> Gap:
+    """Read ``{stream, from_seq, next_seq, position, reason}``.
+
+    Raises:
+        BadChunk: one of them is missing or wrong.
+    """
+    reasons = [reason for reason in GapReason if reason is not GapReason.UNDECODABLE]
+    if fields.get("reason") not in reasons:
+        raise BadChunk(f"reason must be one of {', '.join(reasons)}")
+    from_seq = _number("from_seq", fields.get("from_seq"))
+    next_seq = _number("next_seq", fields.get("next_seq"))
+    if next_seq <= from_seq:
+        raise BadChunk("next_seq must be greater than from_seq")
+    return Gap(
+        from_seq=from_seq,
+        next_seq=next_seq,
+        position=_position("position", fields.get("position")),
+        stream=checked_name("stream", fields.get("stream")),
+        reason=GapReason(fields["reason"]),
+    )
+
+
+def end_of(fields: Mapping[str, Any]) -> End:
+    """Read ``{stream, seq}``."""
+    return End(_number("seq", fields.get("seq")), checked_name("stream", fields.get("stream")))
+
+
+def start_of(tenant: str, fields: Mapping[str, Any], now_ms: int) -> CallStart:
+    """Read what ``POST /v1/calls`` says of a call.
+
+    Raises:
+        BadName, BadRequest, BadChunk: a field is missing or wrong.
+    """
+    call = checked_name("call", fields.get("call"))
+    started_at_ms = moment_ms(fields.get("started_at"))
+    return checked_start(
+        CallStart(
+            tenant=tenant,
+            call=call,
+            line=checked_name("line", fields.get("line", call)),
+            started_at_ms=now_ms if started_at_ms is None else started_at_ms,
+            agent=fields.get("agent", ""),
+            queue=fields.get("queue", ""),
+            direction=fields.get("direction", "inbound"),
+        )
+    )
+
+
+def checked_start(start: CallStart) -> CallStart:
+    """Return *start* if it can be told and shown.
+
+    Raises:
+        BadRequest: a text is none, too long or cannot be printed; no such direction.
+        BadChunk: no call can have started then.
+    """
+    for name, text in (("agent", start.agent), ("queue", start.queue)):
+        if not isinstance(text, str) or len(text) > _MOST_CHARACTERS or not text.isprintable():
+            raise BadRequest(f"{name} must be a text of up to {_MOST_CHARACTERS} characters")
+    if start.direction not in ("inbound", "outbound"):
+        raise BadRequest("direction must be inbound or outbound")
+    _check_start(start.started_at_ms)
+    return start
+
+
+def channels_of(fields: Mapping[str, Any]) -> list[Channel]:
+    """Read the channels a call will have; none means: whatever comes."""
+    found = fields.get("channels", [])
+    if not isinstance(found, list) or not all(channel in list(Channel) for channel in found):
+        raise BadRequest("channels must be a list of agent, customer or mixed")
+    return [Channel(channel) for channel in dict.fromkeys(found)]
+
+
+def after_of(raw: str | None) -> int:
+    """Read ``?after=``: the first sample of the last final seen; -1 for none."""
+    if raw is None or raw == "-1":
+        return -1
+    return _number("after", raw)
+
+
+def request_of(
+    key: ChannelKey, step: Step, start: CallStart | None
+) -> tuple[str, str, dict[str, str], bytes]:
+    """Return the request that brings *step*: method, path, headers, body."""
+    base = f"/v1/calls/{key.call}/channels/{key.channel}"
+    if isinstance(step, Chunk):
+        return "POST", f"{base}/audio", _chunk_headers(key, step, start), step.audio
+    headers = {"content-type": "application/json", "ce-tenant": key.tenant}
+    body = json.dumps(asdict(step)).encode()
+    return "POST", f"{base}/{'gap' if isinstance(step, Gap) else 'end'}", headers, body
+
+
+def _chunk_headers(key: ChannelKey, chunk: Chunk, start: CallStart | None) -> dict[str, str]:
+    kind = f"audio/{chunk.codec}" if chunk.codec is not Codec.S16LE else "audio/x-raw;format=S16LE"
+    time = {"ce-time": events.at(start.started_at_ms).isoformat()} if start else {}
+    return {
+        "content-type": f"{kind};rate={chunk.rate_hz}",
+        "ce-specversion": "1.0",
+        "ce-type": events.AUDIO_CHUNK,
+        "ce-source": key.source,
+        "ce-id": f"{chunk.stream}-{chunk.seq}",
+        "ce-tenant": key.tenant,
+        "ce-sequence": str(chunk.seq),
+        "ce-position": str(chunk.position),
+        "ce-stream": chunk.stream,
+        **time,
+    }

@@ -1,0 +1,4 @@
+-- Change one field of a session while it is still ours. KEYS: session. ARGV: epoch, field, value.
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
+return 1

@@ -1,0 +1,90 @@
+"""Where a session should live: what this pod knows of the others, refreshed by a tick."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from linewatch.calls import ChannelKey
+from linewatch.decoder.claims import Owner, Pod, Pressure
+
+_REMEMBERED: Final = 8192
+#: Above this part of Redis' memory or of the outbox's limit no new call is taken.
+FULL: Final = 0.8
+#: A pod gives sessions up when it owns so many times its share.
+UNEVEN: Final = 1.25
+_UNKNOWN_EPOCH: Final = -1
+
+
+class Placing:
+    """Remembers owners, knows the living pods, and decides about new calls.
+
+    Args:
+        pod: This pod's id.
+        capacity: Channels it takes.
+        outbox_limit: Records that may wait for the event log.
+    """
+
+    def __init__(self, pod: str, capacity: int, outbox_limit: int) -> None:
+        self._pod = pod
+        self._capacity = capacity
+        self._outbox_limit = outbox_limit
+        self._pods: dict[str, Pod] = {}
+        self._pressure = Pressure(0.0, 0)
+        self._owners: OrderedDict[ChannelKey, Owner] = OrderedDict()
+
+    def refresh(self, pods: Sequence[Pod], pressure: Pressure) -> None:
+        """Take in what the store says."""
+        self._pods = {pod.pod: pod for pod in pods}
+        self._pressure = pressure
+
+    def remember(self, key: ChannelKey, owner: Owner) -> None:
+        """Note who owns a session."""
+        self._owners[key] = owner
+        self._owners.move_to_end(key)
+        if len(self._owners) > _REMEMBERED:
+            self._owners.popitem(last=False)
+
+    def forget(self, key: ChannelKey) -> None:
+        """Drop what was noted: it proved wrong."""
+        self._owners.pop(key, None)
+
+    def likely_owner(self, key: ChannelKey, hinted: str | None) -> Owner | None:
+        """Return the pod to ask first: one noted, else one that a cookie names, if alive."""
+        noted = self._owners.get(key)
+        if noted:
+            return noted
+        return self._owner(hinted) if hinted and hinted != self._pod else None
+
+    def other(self, sessions: int) -> Owner | None:
+        """Return the emptiest other pod, if it has room and owns less than *sessions*."""
+        if self.is_store_full():
+            return None
+        others = [
+            pod
+            for pod in self._pods.values()
+            if pod.pod != self._pod and pod.sessions < min(pod.capacity, sessions)
+        ]
+        emptiest = min(others, key=lambda pod: pod.sessions, default=None)
+        return self._owner(emptiest.pod) if emptiest else None
+
+    def excess(self, sessions: int) -> int:
+        """Return how many of *sessions* this pod owns above its share."""
+        others = sum(pod.sessions for pod in self._pods.values() if pod.pod != self._pod)
+        share = math.ceil((others + sessions) / max(1, len(self._pods)))
+        return sessions - share if sessions > max(share * UNEVEN, share + 1) else 0
+
+    def admits(self, sessions: int) -> bool:
+        """Tell whether this pod, which owns *sessions*, may make another."""
+        return sessions < self._capacity and not self.is_store_full()
+
+    def is_store_full(self) -> bool:
+        """Tell whether Redis or the outbox runs full: no new call is taken then."""
+        memory_full = self._pressure.memory >= FULL
+        return memory_full or self._pressure.outbox >= FULL * self._outbox_limit
+
+    def _owner(self, pod_id: str) -> Owner | None:
+        pod = self._pods.get(pod_id)
+        return Owner(pod.pod, _UNKNOWN_EPOCH, pod.address) if pod else None

@@ -1,0 +1,148 @@
+"""The road of one step: mine, or forwarded one hop, or adopted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from linewatch.calls import CallStart, ChannelKey, Chunk, Step
+from linewatch.decoder.affinity import Answer, Forwarder, OwnerGone
+from linewatch.decoder.claims import Owner
+from linewatch.decoder.metrics import Metrics
+from linewatch.decoder.placing import Placing
+from linewatch.decoder.sessions import Reply, Sessions
+from linewatch.errors import Misdirected, NotFound, Overloaded, OwnerBusy, SessionMoved
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A step and the request it came in, in case it has to be passed on.
+
+    *hinted* is the pod a cookie names, *forwarded* tells that another pod sent it.
+    """
+
+    key: ChannelKey
+    step: Step
+    after: int | None
+    start: CallStart | None
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    hinted: str | None = None
+    forwarded: bool = False
+
+
+class Road:
+    """Finds out whose step it is and gets it answered."""
+
+    def __init__(
+        self, sessions: Sessions, placing: Placing, forwarder: Forwarder, metrics: Metrics
+    ) -> None:
+        self._sessions = sessions
+        self._placing = placing
+        self._forwarder = forwarder
+        self._metrics = metrics
+
+    def travel(self, passage: Passage) -> Reply | Answer:
+        """Answer the step here, or return its owner's answer.
+
+        Raises:
+            LinewatchError: what the sender is told.
+        """
+        if passage.key not in self._sessions and not passage.forwarded:
+            answer = self._ask_likely(passage)
+            if answer:
+                return answer
+        found = self._here(passage)
+        if isinstance(found, Owner):
+            return self._hand_over(passage, found)
+        self._placing.forget(passage.key)
+        return found
+
+    def _ask_likely(self, passage: Passage) -> Answer | None:
+        owner = self._placing.likely_owner(passage.key, passage.hinted)
+        if owner is None:
+            return None
+        try:
+            answer = self._forward(passage, owner)
+        except OwnerGone:
+            self._placing.forget(passage.key)
+            return None
+        except OwnerBusy:
+            # Asked first without the store: its lease may have expired long since.
+            self._placing.forget(passage.key)
+            raise
+        if answer.status == Misdirected.status:
+            self._placing.forget(passage.key)
+            return None
+        return answer
+
+    def _here(self, passage: Passage) -> Reply | Owner:
+        if self._sessions.has_given_up(passage.key):
+            if passage.forwarded:
+                raise Misdirected("this pod gave the session up")
+            other = self._placing.other(len(self._sessions))
+            if other:
+                return other
+        try:
+            return self._take(passage, None)
+        except NotFound:
+            if not isinstance(passage.step, Chunk):
+                raise
+        other = None if passage.forwarded else self._placing.other(len(self._sessions))
+        return other or self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        self._metrics.refused.inc()
+        raise Overloaded("every decoder is full: send again later")
+
+    def _take(self, passage: Passage, dead: Owner | None) -> Reply | Owner:
+        start = passage.start if self._admits(passage) else None
+        return self._sessions.take(
+            passage.key, passage.step, after=passage.after, start=start, dead=dead
+        )
+
+    def _admits(self, passage: Passage) -> bool:
+        if passage.key in self._sessions or passage.start is None:
+            return True
+        return self._placing.admits(len(self._sessions))
+
+    def _hand_over(self, passage: Passage, owner: Owner) -> Reply | Answer:
+        if passage.forwarded:
+            raise Misdirected("the session is not this pod's")
+        try:
+            return self._forwarded(passage, owner)
+        except OwnerGone:
+            found = self._adopt(passage, owner)
+        if isinstance(found, Reply):
+            return found
+        try:
+            return self._forwarded(passage, found)
+        except OwnerGone:
+            raise OwnerBusy("the call's decoder just died: send again") from None
+
+    def _adopt(self, passage: Passage, dead: Owner) -> Reply | Owner:
+        try:
+            return self._take(passage, dead)
+        except NotFound:
+            # A new call that the emptiest pod should have taken, which just died.
+            if isinstance(passage.step, Chunk):
+                self._refuse()
+            raise
+
+    def _forwarded(self, passage: Passage, owner: Owner) -> Answer:
+        answer = self._forward(passage, owner)
+        if answer.status == Misdirected.status:
+            self._placing.forget(passage.key)
+            raise SessionMoved("the call just moved to another decoder: send again")
+        self._placing.remember(passage.key, owner)
+        return answer
+
+    def _forward(self, passage: Passage, owner: Owner) -> Answer:
+        answer = self._forwarder.send(
+            owner, passage.method, passage.path, passage.headers, passage.body
+        )
+        self._metrics.forwards.inc()
+        return answer

@@ -1,0 +1,122 @@
+"""One decoder put together: everything but HTTP."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from linewatch.decoder.affinity import Cookies, Forwarder, Passes
+from linewatch.decoder.live import Ears
+from linewatch.decoder.metrics import Metrics
+from linewatch.decoder.placing import Placing
+from linewatch.decoder.pod import Facts, Pod
+from linewatch.decoder.recognizer import Recognizers
+from linewatch.decoder.relay import RedisLogWriter, Relay, connect
+from linewatch.decoder.road import Road
+from linewatch.decoder.sessions import Sessions
+from linewatch.decoder.store import Store
+from linewatch.decoder.tenants import Tenants
+from linewatch.decoder.watchdog import Watchdog
+from linewatch.errors import SettingsError
+from linewatch.settings import DecoderSettings, check_bind, is_loopback
+
+log = logging.getLogger(__name__)
+
+
+def clock_ms() -> int:
+    """Return the present in ms since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def address_of(settings: DecoderSettings) -> str:
+    """Return how other pods reach this one: a pod knows its IP by its own host name.
+
+    Raises:
+        SettingsError: it does not.
+    """
+    if settings.address:
+        return settings.address
+    host = "127.0.0.1"
+    if not is_loopback(settings.bind):
+        try:
+            host = socket.gethostbyname(socket.gethostname())
+        except OSError:
+            raise SettingsError("this host's name has no address: set POD_ADDRESS") from None
+    return f"http://{host}:{settings.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The parts that the HTTP edge speaks to."""
+
+    pod_id: str
+    recognizers: Recognizers
+    store: Store
+    sessions: Sessions
+    road: Road
+    tenants: Tenants
+    cookies: Cookies
+    passes: Passes
+    metrics: Metrics
+    pod: Pod
+    relay: Relay
+    now_ms: Callable[[], int]
+
+    def start(self) -> None:
+        """Take the lease and begin to drain the outbox."""
+        self.pod.start()
+        self.relay.start()
+
+    def stop(self) -> None:
+        """Drop the leases; what is committed is every other pod's to take."""
+        self.pod.stop()
+        self.relay.stop()
+
+
+def build(settings: DecoderSettings, recognizers: Recognizers) -> Service:
+    """Put a decoder together; nothing runs before `Service.start`.
+
+    Raises:
+        SettingsError: it would listen to strangers without a token.
+    """
+    check_bind(settings.bind, settings.tokens)
+    pod_id = uuid.uuid4().hex[:12]
+    metrics = Metrics()
+    store = Store.from_url(settings.redis_url, pod_id)
+    watchdog = Watchdog(settings.deadline_s)
+    ears = Ears(store, recognizers, metrics, watchdog, settings.decoders)
+    sessions = Sessions(store, ears, metrics, clock_ms, settings.keep_undecodable)
+    placing = Placing(pod_id, settings.capacity, settings.outbox_limit)
+    passes = Passes(settings.cookie_keys)
+    road = Road(sessions, placing, Forwarder(passes, settings.threads), metrics)
+    facts = Facts(address_of(settings), recognizers.digest, settings.capacity, clock_ms())
+    pod = Pod(
+        store,
+        sessions,
+        placing,
+        metrics,
+        watchdog,
+        facts=facts,
+        now_ms=clock_ms,
+        idle_s=settings.idle_s,
+        paused_s=settings.paused_s,
+    )
+    client = connect(settings.redis_url)
+    return Service(
+        pod_id=pod_id,
+        recognizers=recognizers,
+        store=store,
+        sessions=sessions,
+        road=road,
+        tenants=Tenants(settings.tokens),
+        cookies=Cookies(settings.cookie_keys),
+        passes=passes,
+        metrics=metrics,
+        pod=pod,
+        relay=Relay(client, RedisLogWriter(client), pod_id),
+        now_ms=clock_ms,
+    )

@@ -1,0 +1,42 @@
+"""Who may send: a bearer token belongs to one tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from linewatch.calls import checked_name
+from linewatch.errors import Forbidden, Unauthorized
+from linewatch.settings import token_digest
+
+DEFAULT = "default"
+_SCHEME = "Bearer "
+
+
+class Tenants:
+    """Knows the tenants by the hashes of their tokens; without any, everybody may send."""
+
+    def __init__(self, tokens: Mapping[str, str]) -> None:
+        self._tokens = tokens
+
+    def of(self, authorization: str | None, claimed: str | None) -> str:
+        """Return the tenant a request acts for.
+
+        Args:
+            authorization: The header.
+            claimed: The tenant the request itself names, if any.
+
+        Raises:
+            Unauthorized: no token, or none that is known.
+            Forbidden: the token is another tenant's.
+            BadName: the tenant named may not be used.
+        """
+        if not self._tokens:
+            return checked_name("tenant", claimed or DEFAULT)
+        if not authorization or not authorization.startswith(_SCHEME):
+            raise Unauthorized("send Authorization: Bearer <token>")
+        tenant = self._tokens.get(token_digest(authorization.removeprefix(_SCHEME).strip()))
+        if tenant is None:
+            raise Unauthorized("this token is not known here: ask for a new one")
+        if claimed and claimed != tenant:
+            raise Forbidden("the token belongs to another tenant than the request names")
+        return tenant

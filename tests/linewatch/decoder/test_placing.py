@@ -1,0 +1,135 @@
+"""Where sessions should live."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linewatch.calls import ChannelKey
+from linewatch.decoder import placing as module
+from linewatch.decoder.claims import Owner, Pod, Pressure
+from linewatch.decoder.placing import Placing
+from tests.linewatch.decoder.pods import AGENT, CUSTOMER
+
+CALM = Pressure(0.1, 10)
+
+
+def placed(*loads, capacity=10, pressure=CALM):
+    """Return the placing of pod-0, which sees pods that own *loads* sessions."""
+    made = Placing("pod-0", 10, 1000)
+    pods = [Pod(f"pod-{n}", f"http://{n}", load, capacity) for n, load in enumerate(loads)]
+    made.refresh(pods, pressure)
+    return made
+
+
+class TestAdmits:
+    """Whether a new session may begin here."""
+
+    @pytest.mark.parametrize(("sessions", "admitted"), [(0, True), (9, True), (10, False)])
+    def test_up_to_capacity(self, sessions, admitted):
+        """A pod takes new sessions up to its capacity."""
+        assert placed(0).admits(sessions) is admitted
+
+    @pytest.mark.parametrize(
+        ("pressure", "full"),
+        [
+            (Pressure(0.79, 0), False),
+            (Pressure(0.8, 0), True),
+            (Pressure(0.0, 799), False),
+            (Pressure(0.0, 800), True),
+        ],
+    )
+    def test_not_on_full_store(self, pressure, full):
+        """From 80 % of Redis' memory or of the outbox limit on, no new call is taken anywhere."""
+        crowded = placed(0, 0, pressure=pressure)
+        assert crowded.is_store_full() is full
+        assert crowded.admits(0) is not full
+        assert (crowded.other(5) is None) is full
+
+
+class TestOther:
+    """Where it may begin instead."""
+
+    def test_emptiest_is_named(self):
+        """The emptiest other pod takes what this one has no room for."""
+        assert placed(10, 7, 3, 5).other(10) == Owner("pod-2", -1, "http://2")
+
+    @pytest.mark.parametrize("loads", [(5,), (5, 5), (5, 6), (12, 10, 10)])
+    def test_none_with_room(self, loads):
+        """A pod that owns as much as this one, or is full, is no help."""
+        assert placed(*loads).other(loads[0]) is None
+
+
+class TestExcess:
+    """What a pod owns above its share."""
+
+    @pytest.mark.parametrize(
+        ("loads", "excess"),
+        [
+            ((0,), 0),
+            ((40,), 0),
+            ((3, 2), 0),
+            ((2, 0), 0),
+            ((4, 0), 2),
+            ((20, 0), 10),
+            ((12, 10), 0),
+            ((14, 10), 0),
+            ((16, 10), 0),
+            ((18, 10), 4),
+            ((9, 9, 0), 3),
+            ((10, 9, 0), 3),
+        ],
+    )
+    def test_above_the_share(self, loads, excess):
+        """A pod gives up what is above its share, when that is a quarter more or two sessions."""
+        assert placed(*loads).excess(loads[0]) == excess
+
+    @given(loads=st.lists(st.integers(0, 60), min_size=1, max_size=6))
+    def test_settles_down(self, loads):
+        """When what is given up goes to the emptiest pods, soon nobody gives anything up."""
+        for _ in loads:
+            for pod, load in enumerate(loads):
+                view = [load, *(other for n, other in enumerate(loads) if n != pod)]
+                for _ in range(placed(*view).excess(load)):
+                    loads[pod] -= 1
+                    loads[loads.index(min(loads))] += 1
+        for pod, load in enumerate(loads):
+            view = [load, *(other for n, other in enumerate(loads) if n != pod)]
+            assert placed(*view).excess(load) == 0
+
+    def test_alone_before_refresh(self):
+        """Before anything is known of others nothing is given up."""
+        assert Placing("pod-0", 10, 1000).excess(9) == 0
+
+
+class TestLikelyOwner:
+    """Whom to ask first."""
+
+    def test_noted_before_hinted(self):
+        """The pod that answered last is asked before the one a cookie names."""
+        known = placed(0, 0, 0)
+        known.remember(AGENT, Owner("pod-1", 4, "http://1"))
+        assert known.likely_owner(AGENT, "pod-2") == Owner("pod-1", 4, "http://1")
+        known.forget(AGENT)
+        assert known.likely_owner(AGENT, "pod-2") == Owner("pod-2", -1, "http://2")
+
+    @pytest.mark.parametrize("hinted", [None, "", "pod-0", "pod-dead", "http://169.254.169.254"])
+    def test_hint_is_only_a_hint(self, hinted):
+        """A cookie that names nobody, this pod or a dead one sends nobody anywhere."""
+        assert placed(0, 0).likely_owner(AGENT, hinted) is None
+
+    def test_forgets_nothing_twice(self):
+        """Forgetting what was not noted is harmless."""
+        placed(0).forget(AGENT)
+
+    def test_memory_is_bounded(self, monkeypatch):
+        """Only so many owners are remembered: the oldest is forgotten first."""
+        monkeypatch.setattr(module, "_REMEMBERED", 2)
+        known, owner = placed(0, 0), Owner("pod-1", 1, "http://1")
+        third = ChannelKey.of("default", "c3", "agent")
+        for key in (AGENT, CUSTOMER, AGENT, third):
+            known.remember(key, owner)
+        assert [known.likely_owner(key, None) for key in (AGENT, CUSTOMER, third)] == [
+            owner,
+            None,
+            owner,
+        ]

@@ -1,0 +1,200 @@
+"""One decoder put together, its settings, and how gunicorn runs it."""
+
+import runpy
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from linewatch import keys
+from linewatch.calls import Channel
+from linewatch.decoder import service as module
+from linewatch.decoder.service import address_of, build
+from linewatch.errors import SettingsError
+from linewatch.events import partition_of
+from linewatch.settings import DecoderSettings, load, token_digest
+from tests import fakes
+from tests.linewatch.decoder.pods import START
+
+ENV = {"VOSK_MODEL_PATH": "~/model", "COOKIE_KEYS": "new, old"}
+TOKENS = f"acme={token_digest('secret')}"
+GUNICORN = Path(module.__file__).with_name("gunicorn.conf.py")
+
+
+def settings(**env):
+    """Read settings from an environment."""
+    return load(DecoderSettings, {**ENV, **env})
+
+
+class TestSettings:
+    """The decoder's settings."""
+
+    def test_sound_defaults(self):
+        """Model and cookie keys must be given, the rest has defaults that suit one machine."""
+        read = settings()
+        assert read.model_path == Path.home() / "model"
+        assert read.cookie_keys == ("new", "old")
+        assert (read.bind, read.port, read.tokens) == ("127.0.0.1", 8080, {})
+        assert (read.idle_s, read.paused_s, read.deadline_s) == (30, 3600, 5)
+        assert read.keep_undecodable == 0
+
+    @pytest.mark.parametrize("name", ENV)
+    def test_needed_ones(self, name):
+        """One that is missing is named, with what it is for."""
+        with pytest.raises(SettingsError, match=f"{name} must be set"):
+            load(DecoderSettings, {key: value for key, value in ENV.items() if key != name})
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("PORT", "0"),
+            ("PORT", "http"),
+            ("REDIS_URL", "http://x"),
+            ("POD_ADDRESS", "10.0.0.1:8080"),
+            ("TOKENS", "acme"),
+            ("TOKENS", "acme=secret"),
+            ("TOKENS", f"={token_digest('x')}"),
+            ("TOKENS", f"a b={token_digest('x')}"),
+            ("THREADS", "1"),
+            ("CAPACITY", "-1"),
+            ("IDLE_S", "0"),
+            ("DECODE_DEADLINE_S", "soon"),
+            ("KEEP_UNDECODABLE", "yes"),
+            ("COOKIE_KEYS", " , "),
+        ],
+    )
+    def test_wrong_one(self, name, value):
+        """One that is wrong stops the start and is named with its value."""
+        with pytest.raises(SettingsError, match=name):
+            settings(**{name: value})
+
+    def test_all_at_once(self):
+        """Everything that is wrong is named at once."""
+        with pytest.raises(SettingsError) as caught:
+            load(DecoderSettings, {"PORT": "x", "IDLE_S": "y"})
+        assert all(name in caught.value.detail for name in ("PORT", "IDLE_S", "COOKIE_KEYS"))
+
+
+class TestAddress:
+    """How other pods reach this one."""
+
+    def test_on_loopback(self):
+        """On loopback it is loopback's, with the port."""
+        assert address_of(settings(PORT="9000")) == "http://127.0.0.1:9000"
+
+    def test_as_stated(self):
+        """A stated address is the address."""
+        assert address_of(settings(POD_ADDRESS="http://10.1.2.3:8080/")) == "http://10.1.2.3:8080"
+
+    def test_by_host_name(self, monkeypatch):
+        """A pod knows its IP by its own host name."""
+        monkeypatch.setattr(socket, "gethostbyname", lambda _: "10.1.2.3")
+        read = settings(BIND="0.0.0.0", TOKENS=TOKENS)
+        assert address_of(read) == "http://10.1.2.3:8080"
+
+    def test_nameless_host(self, monkeypatch):
+        """A host whose name has no address stops the start and says what to set."""
+
+        def fail(_):
+            raise socket.gaierror
+
+        monkeypatch.setattr(socket, "gethostbyname", fail)
+        with pytest.raises(SettingsError, match="POD_ADDRESS"):
+            address_of(settings(BIND="0.0.0.0", TOKENS=TOKENS))
+
+
+class TestBuild:
+    """A decoder from its settings."""
+
+    @pytest.mark.parametrize("bind", ["0.0.0.0", "::", "10.0.0.1", "decoder.example"])
+    def test_no_strangers_without_tokens(self, bind):
+        """Listening beyond this machine without tokens stops the start."""
+        with pytest.raises(SettingsError, match="TOKENS"):
+            build(settings(BIND=bind), fakes.HashRecognizers())
+
+    def test_every_pod_is_another(self):
+        """Each start is a pod of its own: what a dead one owned was not this one's."""
+        first, second = (build(settings(), fakes.HashRecognizers()) for _ in range(2))
+        assert first.pod_id != second.pod_id
+
+    def test_runs_and_stops(self, redis_url):
+        """A started decoder holds its lease and drains the outbox; a stopped one lets go."""
+        service = build(settings(REDIS_URL=redis_url), fakes.HashRecognizers())
+        service.start()
+        service.store.announce(START, [Channel.AGENT])
+        with redis.Redis.from_url(redis_url) as client:
+            log = keys.log("calls", partition_of("c1"))
+            deadline_s = time.monotonic() + 5
+            while not client.xlen(log):
+                assert time.monotonic() < deadline_s
+                time.sleep(0.01)
+            assert client.exists(keys.pod(service.pod_id))
+            service.stop()
+            assert not client.exists(keys.pod(service.pod_id))
+            assert not client.keys(keys.outbox_lease("*"))
+
+
+class TestGunicorn:
+    """The configuration that gunicorn reads."""
+
+    @pytest.fixture(name="conf")
+    def _conf(self, monkeypatch):
+        for name, value in {**ENV, "PORT": "9001", "THREADS": "8"}.items():
+            monkeypatch.setenv(name, value)
+        return runpy.run_path(str(GUNICORN))
+
+    def test_one_worker_with_threads(self, conf):
+        """One worker serves with threads: a call is pinned to a process."""
+        assert (conf["bind"], conf["workers"], conf["threads"]) == ("127.0.0.1:9001", 1, 8)
+        assert conf["worker_class"] == "gthread"
+
+    def test_second_worker_is_refused(self, conf, capsys):
+        """More workers, by whatever way, stop the start."""
+
+        class Server:
+            """gunicorn's arbiter."""
+
+            class cfg:  # noqa: N801 - gunicorn's name
+                """Its configuration."""
+
+                workers = 2
+
+        with pytest.raises(SystemExit) as caught:
+            conf["on_starting"](Server)
+        assert caught.value.code == 2
+        assert "one worker" in capsys.readouterr().err
+
+    def test_lease_goes_with_worker(self, conf):
+        """A worker that leaves stops its service; one that never loaded has none."""
+        stopped = []
+
+        class Worker:
+            """gunicorn's worker."""
+
+        conf["worker_exit"](None, Worker())
+        worker = Worker()
+        worker.wsgi = Worker()
+        worker.wsgi.extensions = {"linewatch": Worker()}
+        worker.wsgi.extensions["linewatch"].stop = lambda: stopped.append(True)
+        conf["worker_exit"](None, worker)
+        assert stopped == [True]
+
+    @pytest.mark.parametrize(
+        ("name", "value", "said"),
+        [("PORT", "99999", "PORT"), ("BIND", "0.0.0.0", "TOKENS"), ("COOKIE_KEYS", None, "COOKIE")],
+    )
+    def test_wrong_setting_is_one_line(self, monkeypatch, capsys, name, value, said):
+        """A wrong setting stops the start with status 2 and one clear line, without a traceback."""
+        for key, given in {**ENV, name: value}.items():
+            if given is None:
+                monkeypatch.delenv(key, raising=False)
+            else:
+                monkeypatch.setenv(key, given)
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(str(GUNICORN))
+        assert caught.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("decoder: ")
+        assert said in line
