@@ -5,6 +5,7 @@ export PYTHONPATH := functions:.
 export LINES ?= 8
 unexport PYTHONDONTWRITEBYTECODE
 TESTS ?= tests
+BENCHES ?=
 PYTHON := .venv/bin/python
 METRICS := ../shared/tools/style_metrics.py
 # The lock takes no release younger than a week.
@@ -26,7 +27,7 @@ test: install-dev model ## run the tests (TESTS=tests/...)
 check: install-dev lint types style manifests test ## everything CI checks
 
 bench: install-dev model ## measure, and print the table of figures
-	@$(PYTHON) -m tests.bench
+	@PYTHONPATH=$(PYTHONPATH):tests $(PYTHON) -m tests.bench $(BENCHES)
 
 model: install ## fetch, verify and prepare the speech model
 	@$(PYTHON) -m infra.model

@@ -1,0 +1,229 @@
+"""What the decoder's service adds to its recognizer, in CPU, on talking chunks of 250 ms.
+
+``python -m tests.bench.bench_service``. *bare* is the ungated recognizer with its
+frontend and a partial after each chunk, in a process of its own. *owned* and *forwarded*
+are whole decoders (HTTP, store, relay, all threads) that get the same chunks on a mixed
+channel, which has no gate. All three get the chunks of four streams in turns, one at a
+time: two decodes at once would slow each other through cache and memory. CPU is the
+decoders' own, user and system; what Redis itself uses is stated beside it. The bare one
+pauses between chunks as live audio does, for a tight loop keeps its caches warm. The three
+take turns; the ratio is the median of the turns' ratios.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import numpy as np
+from decoders import REAL, Fleet
+
+from infra import model, redis_server
+from linewatch.calls import Channel, ChannelKey, Chunk, Codec, End
+from linewatch.decoder import recognizer
+from linewatch.decoder.frontend import Frontend, pcm
+from linewatch.gateway.wire import ChannelWire
+from tests.bench import recordings
+
+RATE_HZ = 8000
+PIECE = RATE_HZ // 4
+STREAMS = 4
+CHUNKS = 120
+TURNS = 7
+#: About the time between two chunks in the service: without it the caches never cool.
+PAUSE_S = 0.003
+_LOUD = 0.02
+_TICKS = os.sysconf("SC_CLK_TCK")
+LIMITS = {"owned": 0.20, "forwarded": 0.40}
+
+
+def talking():
+    """Return *STREAMS* lists of mu-law chunks in which somebody talks."""
+    streams = []
+    for path in sorted(recordings.DEMO.glob("*.wav"))[:STREAMS]:
+        audio = recordings.wav.read(path).channels[0] + recordings.wav.read(path).channels[1]
+        pieces = [audio[i : i + PIECE] for i in range(0, len(audio) - PIECE, PIECE)]
+        loud = [piece for piece in pieces if _level(piece) > _LOUD]
+        streams.append((loud * (CHUNKS // len(loud) + 1))[:CHUNKS])
+    return streams
+
+
+def _level(piece):
+    return float(np.sqrt(np.mean((pcm(Codec.PCMU, piece) / 32768.0) ** 2)))
+
+
+def bare():
+    """Print the CPU seconds that the recognizer alone takes; runs in a process of its own."""
+    recognizers = recognizer.load(model.prepare())
+    streams = talking()
+    ears = [Bare(recognizers) for _ in streams]
+    begun = time.process_time()
+    for pieces in zip(*streams, strict=True):
+        for ear, piece in zip(ears, pieces, strict=True):
+            ear.hear(piece)
+            time.sleep(PAUSE_S)
+    print(json.dumps(time.process_time() - begun))
+
+
+class Bare:
+    """One stream on the recognizer alone."""
+
+    def __init__(self, recognizers):
+        self._recognizers = recognizers
+        self._position = 0
+        self._begin_anew()
+
+    def _begin_anew(self):
+        self._ear, self._front = self._recognizers.fresh(), Frontend(self._position, RATE_HZ)
+
+    def hear(self, piece):
+        """Decode one chunk."""
+        self._position += PIECE
+        if self._ear.accept(self._front.feed(pcm(Codec.PCMU, piece))):
+            self._ear.final()
+            self._begin_anew()
+        else:
+            self._ear.partial()
+
+
+def measured_bare():
+    """Run `bare` as the decoders run: same kernels, same allocator."""
+    command = [sys.executable, "-m", "tests.bench.bench_service", "--bare"]
+    env = {**os.environ, **model.decoder_env()}
+    return json.loads(subprocess.run(command, env=env, check=True, capture_output=True).stdout)
+
+
+def cpu_s(pid):
+    """Return a process's CPU seconds so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+class Caller:
+    """One stream on a kept connection to each of two homes: the first chunk to one, then on."""
+
+    def __init__(self, call, homes):
+        key = ChannelKey("default", call, Channel.MIXED)
+        self._wire = ChannelWire(key, 1_767_225_600_000, "bench")
+        self._homes = [http.client.HTTPConnection(home.removeprefix("http://")) for home in homes]
+        self._after, self._cookie = -1, ""
+
+    def send(self, seq, piece):
+        """Send one chunk and take in the answer."""
+        self._ask(seq, Chunk(seq, seq * PIECE, "bench", Codec.PCMU, RATE_HZ, piece))
+
+    def end(self, seq):
+        """End the call, so that the next turn finds the decoders as this one did."""
+        self._ask(seq, End(seq, "bench"))
+
+    def _ask(self, seq, step):
+        request = self._wire.step(step, self._after)
+        headers = {**request.headers, **({"cookie": self._cookie} if self._cookie else {})}
+        connection = self._homes[min(seq, 1)]
+        connection.request("POST", request.path, request.body, headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        assert answer.status == 200, body
+        self._cookie = (answer.headers.get("set-cookie") or self._cookie).partition(";")[0]
+        for final in json.loads(body)["finals"]:
+            self._after = final["first_sample"]
+
+
+def send(streams, callers):
+    """Send the streams' chunks in turns, one at a time."""
+    for seq, pieces in enumerate(zip(*streams, strict=True)):
+        for caller, piece in zip(callers, pieces, strict=True):
+            caller.send(seq, piece)
+
+
+def measured_service(fleet, redis_pid, run, *, forwarded):
+    """Return CPU seconds of the decoders and of Redis; each decoder owns half of the streams."""
+    callers = []
+    for number in range(STREAMS):
+        home, other = fleet.urls[:: 1 if number % 2 else -1]
+        homes = (home, other if forwarded else home)
+        callers.append(Caller(f"bench-{run}-{number}", homes))
+    pids = [decoder.worker for decoder in fleet.decoders]
+    before, redis_before = sum(map(cpu_s, pids)), cpu_s(redis_pid)
+    send(talking(), callers)
+    took = sum(map(cpu_s, pids)) - before, cpu_s(redis_pid) - redis_before
+    for caller in callers:
+        caller.end(CHUNKS)
+    return took
+
+
+def commit_p50_ms(fleet):
+    """Return the median time of a fenced commit, interpolated in its histogram's bucket."""
+    edges, below = [], []
+    for decoder in fleet.decoders:
+        text = urlopen(f"{decoder.url}/metrics").read().decode()
+        rows = [r for r in text.splitlines() if r.startswith("linewatch_decoder_commit_seconds_b")]
+        edges = [float(r.split('le="')[1].split('"')[0]) for r in rows]
+        counts = [float(r.split()[1]) for r in rows]
+        below = counts if not below else [a + b for a, b in zip(below, counts, strict=True)]
+    half, floor, seen = below[-1] / 2, 0.0, 0.0
+    for edge, count in zip(edges, below, strict=True):
+        if count >= half:
+            return 1000 * (floor + (edge - floor) * (half - seen) / max(count - seen, 1))
+        floor, seen = edge, count
+    return float("nan")
+
+
+def measure():
+    """Let the three take turns; return their CPU seconds and the commit's median."""
+    port = redis_server.free_port()
+    server = redis_server.start(port, Path(tempfile.mkdtemp(prefix="linewatch-bench-")))
+    found = {"bare": [], "owned": [], "forwarded": [], "redis": []}
+    env = {**model.decoder_env(), "VOSK_MODEL_PATH": str(model.prepare())}
+    try:
+        with Fleet(f"redis://127.0.0.1:{port}/0", REAL, **env) as fleet:
+            fleet.start(2)
+            for turn in range(TURNS):
+                found["bare"].append(measured_bare())
+                own, redis_s = measured_service(fleet, server.pid, f"o{turn}", forwarded=False)
+                forward, _ = measured_service(fleet, server.pid, f"f{turn}", forwarded=True)
+                found["owned"].append(own)
+                found["forwarded"].append(forward)
+                found["redis"].append(redis_s)
+            commit_ms = commit_p50_ms(fleet)
+    finally:
+        server.terminate()
+        server.wait()
+    return found, commit_ms
+
+
+def _each_ms(seconds):
+    return 1000 * statistics.median(seconds) / (STREAMS * CHUNKS)
+
+
+def main():
+    """Print the table; return 1 when a limit is passed."""
+    found, commit_ms = measure()
+    print("service CPU over the bare ungated recognizer, talking chunks of 250 ms, medians")
+    print(f"  bare recognizer  {_each_ms(found['bare']):6.2f} ms a chunk")
+    missed = 0
+    for name, limit in LIMITS.items():
+        ratios = [of / bare for of, bare in zip(found[name], found["bare"], strict=True)]
+        over = statistics.median(ratios) - 1
+        missed += over > limit
+        told = f"{_each_ms(found[name]):6.2f} ms a chunk  {over:+6.1%}  limit {limit:.0%}"
+        print(f"  {name:<15}  {told}  turns {' '.join(f'{each - 1:+.0%}' for each in ratios)}")
+    print(f"  Redis server     {_each_ms(found['redis']):6.2f} ms a chunk, not in the above")
+    print(f"fenced commit inside the service, p50  {commit_ms:.2f} ms  limit 0.5 ms")
+    return int(missed > 0 or commit_ms > 0.5)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bare", action="store_true")
+    if parser.parse_args().bare:
+        bare()
+    else:
+        sys.exit(main())
