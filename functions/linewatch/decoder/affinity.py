@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 import urllib3
-from itsdangerous import BadData, BadSignature, SignatureExpired, Signer, URLSafeTimedSerializer
+from itsdangerous import BadData, BadSignature, Signer, URLSafeTimedSerializer
 
 from linewatch.decoder.claims import Owner
 from linewatch.errors import Forbidden, OwnerBusy
@@ -20,6 +21,7 @@ FORWARD_HEADER: Final = "linewatch-forward"
 CONNECT_S: Final = 0.25
 READ_S: Final = 2.0
 _WAIT_FOR_SLOT_S: Final = 0.1
+_COOKIES_REMEMBERED: Final = 4096
 #: Addresses of pods that are gone are dropped when so many are known.
 _POOLS: Final = 64
 _PASSED_ON: Final = frozenset(
@@ -39,9 +41,12 @@ class Hint:
 class Cookies:
     """Signs hints with the first secret, reads what any of them signed."""
 
-    def __init__(self, secrets: tuple[str, ...]) -> None:
+    def __init__(self, secrets: tuple[str, ...], clock_s: Callable[[], float] = time.time) -> None:
         newest_last = list(reversed(secrets))
         self._serializer = URLSafeTimedSerializer(newest_last, salt="linewatch.cookie")
+        self._clock_s = clock_s
+        # Every chunk of a call brings the same cookie.
+        self._opened = lru_cache(maxsize=_COOKIES_REMEMBERED)(self._open)
 
     def sign(self, hint: Hint) -> str:
         """Return a cookie's value."""
@@ -53,13 +58,15 @@ class Cookies:
         Raises:
             Forbidden: nobody who holds a secret signed it.
         """
+        hint, signed_at_s = self._opened(raw)
+        return hint if self._clock_s() - signed_at_s <= COOKIE_AGE_S else None
+
+    def _open(self, raw: str) -> tuple[Hint, float]:
         try:
-            tenant, call, pod = self._serializer.loads(raw, max_age=COOKIE_AGE_S)
-        except SignatureExpired:
-            return None
-        except (BadData, ValueError):
+            (tenant, call, pod), signed_at = self._serializer.loads(raw, return_timestamp=True)
+        except (BadData, ValueError, TypeError):
             raise Forbidden("the cookie was not made here: send the request without it") from None
-        return Hint(tenant, call, pod)
+        return Hint(tenant, call, pod), signed_at.timestamp()
 
 
 class Passes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 _JSON: Final = "application/json"
 _HANDED_BACK: Final = ("content-type", "retry-after", "set-cookie", "kne-reason")
 _ALIAS_EXPIRES_S: Final = 25
+_GC_THRESHOLD: Final = 20_000
 #: A worker that leaves with this status stops gunicorn instead of being restarted.
 _BOOT_FAILED: Final = 4
 
@@ -367,5 +369,9 @@ def create() -> Flask:
         print(f"decoder: {error.detail}", file=sys.stderr)  # noqa: T201 - the one clear line
         raise SystemExit(_BOOT_FAILED) from None
     service.start()
+    # What was loaded stays: the collector need not walk through it between chunks.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)
     log.info("pod %s serves model %s", service.pod_id, service.recognizers.digest)
     return app_of(service)

@@ -433,7 +433,7 @@ class TestCookie:
         """A cookie that is too old is as good as none."""
         cookie = service.cookies.sign(Hint("default", "c1", service.pod_id))
         later = time.time() + 4000
-        monkeypatch.setattr("itsdangerous.timed.time.time", lambda: later)
+        monkeypatch.setattr(service.cookies, "_clock_s", lambda: later)
         assert "Set-Cookie" in audio(raw, Cookie=f"{COOKIE}={cookie}").headers
 
 
