@@ -162,7 +162,7 @@ def line_to(urls, call, channels, *, chunk_ms=250, rate_hz=8000, codec=Codec.PCM
 
 
 def published(redis_url, topic, calls):
-    """Return every record of *calls* in a topic of the local log: {(source, id): {bytes}}, in order."""
+    """Return the records of *calls* in a topic of the local log: (source, id) -> all copies."""
     found = {}
     with redis.Redis.from_url(redis_url) as client:
         for partition in sorted({partition_of(call) for call in calls}):

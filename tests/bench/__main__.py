@@ -24,7 +24,10 @@ def main(names):
     for name in names or BENCHES:
         begun = time.monotonic()
         print(f"== {name}", flush=True)
-        missed += subprocess.run([sys.executable, "-m", f"tests.bench.{name}"], check=False).returncode != 0
+        missed += (
+            subprocess.run([sys.executable, "-m", f"tests.bench.{name}"], check=False).returncode
+            != 0
+        )
         print(f"== {name} took {time.monotonic() - begun:.0f} s\n", flush=True)
     return missed
 
