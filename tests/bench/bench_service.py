@@ -6,8 +6,9 @@ are whole decoders (HTTP, store, relay, all threads) that get the same chunks on
 channel, which has no gate. All three get the chunks of four streams in turns, one at a
 time: two decodes at once would slow each other through cache and memory. CPU is the
 decoders' own, user and system; what Redis itself uses is stated beside it. The bare one
-pauses between chunks as live audio does, for a tight loop keeps its caches warm. The three
-take turns; the ratio is the median of the turns' ratios.
+pauses between chunks as live audio does, for a tight loop keeps its caches warm. Decoders
+and bare recognizer run on the first core, caller and Redis on the last. The three take
+turns; the ratio is the median of the turns' ratios.
 """
 
 import argparse
@@ -40,8 +41,14 @@ TURNS = 7
 #: About the time between two chunks in the service: without it the caches never cool.
 PAUSE_S = 0.003
 _LOUD = 0.02
+_CORES = range(os.cpu_count() or 1)
 _TICKS = os.sysconf("SC_CLK_TCK")
 LIMITS = {"owned": 0.20, "forwarded": 0.40}
+
+
+def run_on(core):
+    """Let this process, and those it starts from now on, run on one core: 0 first, -1 last."""
+    os.sched_setaffinity(0, {_CORES[core]})
 
 
 def talking():
@@ -61,6 +68,7 @@ def _level(piece):
 
 def bare():
     """Print the CPU seconds that the recognizer alone takes; runs in a process of its own."""
+    run_on(0)
     recognizers = recognizer.load(model.prepare())
     streams = talking()
     ears = [Bare(recognizers) for _ in streams]
@@ -94,7 +102,7 @@ class Bare:
 
 
 def measured_bare():
-    """Run `bare` as the decoders run: same kernels, same allocator."""
+    """Run `bare` as the decoders run: same kernels, same allocator, same core."""
     command = [sys.executable, "-m", "tests.bench.bench_service", "--bare"]
     env = {**os.environ, **model.decoder_env()}
     return json.loads(subprocess.run(command, env=env, check=True, capture_output=True).stdout)
@@ -178,13 +186,16 @@ def commit_p50_ms(fleet):
 
 def measure():
     """Let the three take turns; return their CPU seconds and the commit's median."""
+    run_on(-1)
     port = redis_server.free_port()
     server = redis_server.start(port, Path(tempfile.mkdtemp(prefix="linewatch-bench-")))
     found = {"bare": [], "owned": [], "forwarded": [], "redis": []}
     env = {**model.decoder_env(), "VOSK_MODEL_PATH": str(model.prepare())}
     try:
         with Fleet(f"redis://127.0.0.1:{port}/0", REAL, **env) as fleet:
+            run_on(0)
             fleet.start(2)
+            run_on(-1)
             for turn in range(TURNS):
                 found["bare"].append(measured_bare())
                 own, redis_s = measured_service(fleet, server.pid, f"o{turn}", forwarded=False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from linewatch.gateway.wav import Wav
 MANIFEST: Final = "calls.json"
 STEREO: Final = (Channel.CUSTOMER, Channel.AGENT)
 MONO: Final = (Channel.MIXED,)
+_PAUSE_MS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,10 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One call's audio by channel, and what is known of it."""
+    """One call's audio by channel, and what is known of it.
+
+    *pause* is a quiet moment between two turns; repeated it is a silent hold.
+    """
 
     name: str
     wav: Wav
@@ -36,6 +41,7 @@ class Recording:
     queue: str = ""
     direction: str = "inbound"
     hold: Hold | None = None
+    pause: Hold | None = None
 
     @classmethod
     def of_file(cls, path: Path, channels: Sequence[Channel] = ()) -> Recording:
@@ -53,6 +59,11 @@ class Recording:
         return cls(path.stem, found, named)
 
     @property
+    def can_hold(self) -> bool:
+        """Tell whether the caller can be put on hold for longer than was recorded."""
+        return self.hold is not None or self.pause is not None
+
+    @property
     def duration_s(self) -> float:
         """How long the recording is."""
         return self.wav.samples / self.wav.rate_hz
@@ -62,7 +73,7 @@ class Recording:
     ) -> Iterator[Mapping[Channel, bytes]]:
         """Cut the audio, from sample *start* on, into pieces of at most *piece_ms*.
 
-        The hold, if there is one, is repeated until it lasts *hold_s*.
+        The hold, or a pause where there is none, is repeated until it lasts *hold_s*.
         """
         samples = max(1, self.wav.rate_hz * piece_ms // 1000)
         for first, stop in self._spans(hold_s):
@@ -70,16 +81,17 @@ class Recording:
                 yield self._piece(begin, min(begin + samples, stop))
 
     def _spans(self, hold_s: float) -> Iterator[tuple[int, int]]:
-        if self.hold is None:
+        held = self.hold or (self.pause if hold_s else None)
+        if held is None:
             yield 0, self.wav.samples
             return
-        yield 0, self.hold.start
-        left = max(round(hold_s * self.wav.rate_hz), self.hold.stop - self.hold.start)
+        yield 0, held.start
+        left = max(round(hold_s * self.wav.rate_hz), held.stop - held.start)
         while left > 0:
-            stop = min(self.hold.stop, self.hold.start + left)
-            yield self.hold.start, stop
-            left -= stop - self.hold.start
-        yield self.hold.stop, self.wav.samples
+            stop = min(held.stop, held.start + left)
+            yield held.start, stop
+            left -= stop - held.start
+        yield held.stop, self.wav.samples
 
     def _piece(self, begin: int, stop: int) -> Mapping[Channel, bytes]:
         width = self.wav.codec.sample_bytes
@@ -120,11 +132,21 @@ def _told(path: Path, told: Mapping[str, Any]) -> Recording:
     hold = Hold(*span) if span else None
     if hold and not 0 <= hold.start < hold.stop <= plain.wav.samples:
         raise SettingsError(f"the hold of {path.name} lies outside it")
-    return Recording(
-        plain.name,
-        plain.wav,
-        plain.channels,
+    return replace(
+        plain,
         queue=str(told.get("queue", "")),
         direction=str(told.get("direction", "inbound")),
         hold=hold,
+        pause=None if hold else _pause(told.get("turns", []), plain.wav),
     )
+
+
+def _pause(turns: Sequence[Mapping[str, Any]], heard: Wav) -> Hold | None:
+    """Find the quiet moment nearest to the middle of the call."""
+    quiet = [
+        Hold(*(each * heard.rate_hz // 1000 for each in (before["end_ms"], after["start_ms"])))
+        for before, after in pairwise(turns)
+        if after["start_ms"] - before["end_ms"] >= _PAUSE_MS
+    ]
+    middle = heard.samples // 2
+    return min(quiet, key=lambda pause: abs(pause.start - middle), default=None)

@@ -98,8 +98,9 @@ class Simulator:
     def __init__(
         self, recordings: Sequence[Recording], make_line: MakeLine, clock: Clock, plan: Plan
     ) -> None:
+        self._all = list(recordings)
         self._plain = [each for each in recordings if each.hold is None]
-        self._held = [each for each in recordings if each.hold is not None]
+        self._held = [each for each in recordings if each.can_hold]
         self._make_line = make_line
         self._clock = clock
         self._plan = plan
@@ -145,13 +146,12 @@ class Simulator:
         """Choose a recording and how long its hold lasts, in seconds."""
         share = self._plan.hold_share
         if not share or not self._held or not self._plain:
-            return chance.choice([*self._plain, *self._held]), 0.0
+            return chance.choice(self._all), 0.0
         if chance.random() >= _HELD_SHARE:
             return chance.choice(self._plain), 0.0
         return chance.choice(self._held), self._mean_hold_s() * chance.uniform(*_HOLD_SPREAD)
 
     def _mean_hold_s(self) -> float:
-        both = [*self._plain, *self._held]
-        talk_s = sum(each.duration_s for each in both) / len(both) + sum(PAUSE_S) / 2
+        talk_s = sum(each.duration_s for each in self._all) / len(self._all) + sum(PAUSE_S) / 2
         share = self._plan.hold_share
         return talk_s * share / (1 - share) / _HELD_SHARE

@@ -185,3 +185,13 @@ def test_run_starts_every_line():
 def test_call_id_from_start():
     """An id is the line and the UTC time to the millisecond."""
     assert call_id("line-01", 1_700_000_000_007) == "line-01-20231114T221320007Z"
+
+
+def test_any_call_can_hold():
+    """A call without a hold of its own is put on hold in a pause between two turns."""
+    held = Recording("p", _recording("p", 4).wav, CHANNELS, pause=Hold(8000, 12_000))
+    natural = [len(piece[CHANNELS[0]]) for piece in held.pieces(250)]
+    stretched = [len(piece[CHANNELS[0]]) for piece in held.pieces(250, hold_s=6)]
+    width = held.wav.codec.sample_bytes
+    assert sum(natural) == 4 * 8000 * width
+    assert sum(stretched) == sum(natural) + (6 * 8000 - 4000) * width
