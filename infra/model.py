@@ -63,6 +63,8 @@ def decoder_env() -> dict[str, str]:
     allocator = next(iter(sorted(Path("/usr/lib").glob("*/libjemalloc.so.2"))), None)
     if allocator:
         pinned["LD_PRELOAD"] = str(allocator)
+        # One arena: a recognizer is made by one thread and thrown away by another.
+        pinned["MALLOC_CONF"] = "narenas:1"
     return pinned
 
 

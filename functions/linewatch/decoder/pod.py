@@ -10,6 +10,7 @@ from typing import Final
 
 from linewatch import keys
 from linewatch.calls import ChannelKey
+from linewatch.decoder.claims import Pressure
 from linewatch.decoder.metrics import Metrics
 from linewatch.decoder.placing import Placing
 from linewatch.decoder.sessions import Sessions
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 PARTIALS_S: Final = 0.25
 REFRESH_S: Final = 1.0
+#: How full the store is changes slowly, and asking costs Redis a page of text.
+GAUGE_EVERY: Final = 5
 REAP_S: Final = 1.0
 RELENT_S: Final = 10.0
 #: For each of the reaper's turns in which the store was away, senders get so many to come back...
@@ -105,17 +108,18 @@ class Pod:
         self._idle_s = idle_s
         self._paused_s = paused_s
         self._threads: list[Repeating] = []
+        self._pressure = Pressure(0.0, 0)
+        self._refreshed = 0
         self._spared_turns = 0
 
     def start(self) -> None:
         """Take the lease and start the threads."""
         try:
-            self.renew()
             self.refresh()
         except StoreUnavailable as error:
             log.warning("starting without the store: %s", error.detail)
         self._threads = [
-            Repeating("lease", keys.POD_RENEW_S, self.renew),
+            Repeating("lease", keys.POD_RENEW_S, self.extend),
             Repeating("watchdog", TICK_S, self._watchdog.tick),
             Repeating("partials", PARTIALS_S, self.show_partials),
             Repeating("placing", REFRESH_S, self.refresh),
@@ -132,8 +136,13 @@ class Pod:
         except StoreUnavailable:
             log.warning("the lease was not dropped: it expires by itself")
 
+    def extend(self) -> None:
+        """Keep the lease; take it anew if it ran out."""
+        if not self._store.extend():
+            self.renew()
+
     def renew(self) -> None:
-        """Renew the lease and show this pod's load."""
+        """Take or keep the lease and show this pod's load."""
         self._store.renew(
             {
                 "address": self._facts.address,
@@ -146,10 +155,13 @@ class Pod:
         )
 
     def refresh(self) -> None:
-        """Look at the other pods and the store; give up what is above this pod's share."""
-        pressure = self._store.pressure()
-        self._metrics.outbox.set(pressure.outbox)
-        self._placing.refresh(self._store.pods(), pressure)
+        """Show this pod's load, look at the others, give up what is above its share."""
+        self.renew()
+        if self._refreshed % GAUGE_EVERY == 0:
+            self._pressure = self._store.pressure()
+            self._metrics.outbox.set(self._pressure.outbox)
+        self._refreshed += 1
+        self._placing.refresh(self._store.pods(), self._pressure)
         excess = self._placing.excess(len(self._sessions))
         if excess:
             self._sessions.ask_for_release(excess)

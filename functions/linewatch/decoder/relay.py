@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 UNREADABLE: Final = "unreadable"
 UNREADABLE_KEPT: Final = 10_000
 _BATCH = 64
+#: A third of the lease: two renewals may fail.
+_RENEW_S = keys.POD_LEASE_MS / 3000
 _GRACE_S = keys.POD_LEASE_MS / 1000
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0)
 _Entry = tuple[bytes, Mapping[bytes, bytes]]
@@ -181,7 +183,7 @@ class Leases:
 class Relay:
     """Drains this pod's share of the outbox on a thread of its own.
 
-    *client* must wait longer than `keys.POD_RENEW_S` for a blocking read: see `connect`.
+    *client* must wait longer than half a second for a blocking read: see `connect`.
     """
 
     def __init__(
@@ -250,7 +252,7 @@ class Relay:
         now = self._clock()
         if now >= self._update_at:
             self._leases.update()
-            self._update_at = now + keys.POD_RENEW_S
+            self._update_at = now + _RENEW_S
         wait_s = max(self._update_at - self._clock(), 0.001)
         if not self.held:
             self._stopping.wait(wait_s)

@@ -120,8 +120,6 @@ class Store:
         with _answering():
             return self._scripts[script](keys=list(names), args=list(chain(*arguments)))
 
-    # -- sessions ---------------------------------------------------------------------
-
     def claim(
         self,
         key: ChannelKey,
@@ -261,8 +259,6 @@ class Store:
         seconds, micros = self._redis.time()
         return seconds * 1000 + micros // 1000
 
-    # -- calls ------------------------------------------------------------------------
-
     def announce(self, start: CallStart, channels: Sequence[Channel]) -> tuple[int, int]:
         """Announce a call: (1 new, 0 known, -1 closed) and when it started."""
         record = _flat(to_record(call_started(start)))
@@ -339,8 +335,6 @@ class Store:
             pipe.get(key)
             return _text(pipe.execute()[-1])
 
-    # -- pods -------------------------------------------------------------------------
-
     def renew(self, facts: Mapping[str, str | int]) -> None:
         """Renew this pod's lease and show its *facts*."""
         name = keys.pod(self.pod)
@@ -349,6 +343,11 @@ class Store:
             pipe.pexpire(name, keys.POD_LEASE_MS)
             pipe.sadd(keys.PODS, self.pod)
             pipe.execute()
+
+    def extend(self) -> bool:
+        """Keep this pod's lease; tell whether it had not run out."""
+        with _answering():
+            return bool(self._redis.pexpire(keys.pod(self.pod), keys.POD_LEASE_MS))
 
     def retire(self) -> None:
         """Drop the lease at once: this pod's sessions may be adopted."""

@@ -167,7 +167,7 @@ class TestRefresh:
         home.take(AGENT, STEPS[0])
         keeper.refresh()
         assert not home.sessions._live[AGENT].release
-        assert home.store.pods() == [Seen("pod-a", "http://pod-a", 0, 60)]
+        assert home.store.pods() == [Seen("pod-a", "http://pod-a", 1, 60)]
 
 
 def test_partials_are_shown(home, keeper, client):

@@ -733,6 +733,7 @@ METHODS = {
     "channels": lambda store: store.channels("default", "c1"),
     "alias": lambda store: store.alias("default", "a", "b", 1),
     "renew": lambda store: store.renew({"address": "x"}),
+    "extend": lambda store: store.extend(),
     "retire": lambda store: store.retire(),
     "pods": lambda store: store.pods(),
     "pressure": lambda store: store.pressure(),
@@ -778,3 +779,13 @@ def test_scripts_lie_beside():
     """Every script that ships is one the store loads."""
     shipped = {path.stem for path in Path(module.__file__).with_name("lua").glob("*.lua")}
     assert shipped == set(Store.from_url("redis://127.0.0.1:1/0", "x")._scripts)
+
+
+def test_lease_is_kept(redis_url):
+    """A lease that stands is extended; one that ran out is not made by that."""
+    store = Store.from_url(redis_url, "pod-x")
+    assert not store.extend()
+    store.renew({"address": "http://x"})
+    assert store.extend()
+    store.retire()
+    assert not store.extend()
