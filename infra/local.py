@@ -113,6 +113,7 @@ def run(env: Mapping[str, str], console: Console) -> None:
     stop.install()
 
     def ready() -> None:
+        console.say("linewatch", f"everything is kept in REDIS_URL={site.redis_url}")
         took_s = time.monotonic() - begun_s
         address = f"http://127.0.0.1:{site.ports.dashboard}"
         console.say("linewatch", f"ready in {took_s:.1f} s, Ctrl-C stops it: {address}")
