@@ -35,6 +35,7 @@ The message of an error says what to do. `problem` renders one as RFC 9457.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 
 class LinewatchError(Exception):
@@ -261,6 +262,14 @@ def of_framework(status: int | None, name: str, detail: str | None) -> Linewatch
     known = {kind.status: kind.title for kind in LinewatchError.__subclasses__()}
     code = status or LinewatchError.status
     return of_status(code, known.get(code, name), detail or name)
+
+
+def refused(
+    status: int | None, name: str, detail: str | None, allowed: Iterable[str] | None
+) -> tuple[str, int, dict[str, str]]:
+    """Render what a web framework refused; *allowed* are the methods the route takes."""
+    body, code, headers = problem(of_framework(status, name, detail))
+    return body, code, headers | ({"Allow": ", ".join(sorted(allowed))} if allowed else {})
 
 
 def of_problem(status: int, body: bytes) -> LinewatchError:

@@ -142,7 +142,7 @@ def call_started(start: CallStart) -> CloudEvent:
             "agent": start.agent,
             "queue": start.queue,
             "direction": start.direction,
-            "started_at": _timestamp(start.started_at_ms),
+            "started_at": timestamp(start.started_at_ms),
         },
     )
 
@@ -157,8 +157,8 @@ def call_ended(end: CallEnd) -> CloudEvent:
         event_id="ended",
         time_ms=end.ended_at_ms,
         data={
-            "started_at": _timestamp(end.started_at_ms),
-            "ended_at": _timestamp(end.ended_at_ms),
+            "started_at": timestamp(end.started_at_ms),
+            "ended_at": timestamp(end.ended_at_ms),
             "reason": str(end.reason),
             "chunks": end.chunks,
             "utterances": end.utterances,
@@ -258,7 +258,8 @@ def _spoken(said: Utterance | Score) -> dict[str, object]:
     }
 
 
-def _timestamp(milliseconds: int) -> str:
+def timestamp(milliseconds: int) -> str:
+    """Return a point in time as RFC 3339 with milliseconds."""
     return at(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

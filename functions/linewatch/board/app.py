@@ -20,7 +20,7 @@ from linewatch import events, payloads
 from linewatch.board.encoding import Fact
 from linewatch.board.store import Board
 from linewatch.calls import Alert, CallEnd, CallStart, Missing, Score
-from linewatch.errors import BadEvent, LinewatchError, of_framework, problem
+from linewatch.errors import BadEvent, LinewatchError, problem, refused
 from linewatch.settings import FunctionSettings, load_or_exit
 from linewatch.sink import Sink
 
@@ -72,9 +72,8 @@ def _fact(body: bytes) -> Fact:
 
 
 def _refused(error: HTTPException) -> Answer:
-    body, status, headers = problem(of_framework(error.code, error.name, error.description))
     allowed = getattr(error, "valid_methods", None)
-    return body, status, headers | ({"Allow": ", ".join(sorted(allowed))} if allowed else {})
+    return refused(error.code, error.name, error.description, allowed)
 
 
 def create(env: Mapping[str, str] | None = None) -> Flask:

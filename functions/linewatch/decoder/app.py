@@ -25,7 +25,7 @@ from linewatch.decoder.recognizer import load
 from linewatch.decoder.road import Passage
 from linewatch.decoder.service import Service, build
 from linewatch.decoder.sessions import Reply
-from linewatch.settings import DecoderSettings
+from linewatch.settings import BOOT_FAILED, DecoderSettings
 from linewatch.settings import load as load_settings
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,6 @@ _JSON: Final = "application/json"
 _HANDED_BACK: Final = ("content-type", "retry-after", "set-cookie", "kne-reason")
 _ALIAS_EXPIRES_S: Final = 25
 _GC_THRESHOLD: Final = 20_000
-#: A worker that leaves with this status stops gunicorn instead of being restarted.
-_BOOT_FAILED: Final = 4
 
 Answered = Response | tuple[str, int, dict[str, str]]
 
@@ -367,7 +365,7 @@ def create() -> Flask:
         service = build(settings, load(settings.model_path))
     except errors.SettingsError as error:
         print(f"decoder: {error.detail}", file=sys.stderr)  # noqa: T201 - the one clear line
-        raise SystemExit(_BOOT_FAILED) from None
+        raise SystemExit(BOOT_FAILED) from None
     service.start()
     # What was loaded stays: the collector need not walk through it between chunks.
     gc.collect()

@@ -57,15 +57,10 @@ def announcement(start: CallStart, channels: tuple[str, ...]) -> Request:
         "agent": start.agent,
         "queue": start.queue,
         "direction": start.direction,
-        "started_at": timestamp(start.started_at_ms),
+        "started_at": events.timestamp(start.started_at_ms),
         "channels": list(channels),
     }
     return Request("POST", "/v1/calls", _JSON, json.dumps(body).encode())
-
-
-def timestamp(at_ms: int) -> str:
-    """Return a point in time as RFC 3339 with milliseconds."""
-    return events.at(at_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class ChannelWire:
@@ -83,7 +78,7 @@ class ChannelWire:
             "ce-specversion": "1.0",
             "ce-type": events.AUDIO_CHUNK,
             "ce-source": key.source,
-            "ce-time": timestamp(started_at_ms),
+            "ce-time": events.timestamp(started_at_ms),
             "ce-stream": stream,
         }
         if name_tenant:

@@ -24,8 +24,8 @@ from linewatch.errors import (
     TooLarge,
     Unavailable,
     Unprocessable,
-    of_framework,
     problem,
+    refused,
 )
 from linewatch.sentiment import warmup
 from linewatch.sentiment.warmup import Warmup
@@ -106,9 +106,8 @@ def _checked(utterance: Utterance) -> Utterance:
 
 
 def _refused(error: HTTPException) -> Answer:
-    body, status, headers = problem(of_framework(error.code, error.name, error.description))
     allowed = getattr(error, "valid_methods", None)
-    return body, status, headers | ({"Allow": ", ".join(sorted(allowed))} if allowed else {})
+    return refused(error.code, error.name, error.description, allowed)
 
 
 def create(
