@@ -256,14 +256,18 @@ def _ask_health(pipe: Any) -> None:  # noqa: ANN401 - redis-py types a pipeline'
 
 
 def _queue(rows: Mapping[str, CallRow], alerts: Mapping[str, str]) -> tuple[AlertRow, ...]:
-    """The alerts of *rows*, worst first, then oldest first."""
+    """The alerts of *rows*, worst first, then oldest first; those of one moment by their call."""
     found = []
     for field, text in alerts.items():
         row = rows.get(field.partition("|")[0])
         if row:
             raised_at_ms, _, written = text.partition("|")
             found.append(_alert_row(row, encoding.loads_alert(written), int(raised_at_ms)))
-    return tuple(sorted(found, key=lambda each: (-rules.WEIGHTS[each.severity], each.raised_at_ms)))
+    return tuple(sorted(found, key=_urgency))
+
+
+def _urgency(alert: AlertRow) -> tuple[int, int, str, str]:
+    return -rules.WEIGHTS[alert.severity], alert.raised_at_ms, alert.call, alert.rule
 
 
 def _alert_row(row: CallRow, alert: Alert, raised_at_ms: int) -> AlertRow:
