@@ -20,7 +20,11 @@ is_done "$lock" && exit 0
 if [ "$lock" = requirements.txt ] && is_done tests/requirements.txt; then exit 0; fi
 
 packages="python3-venv libjemalloc2 libfst-tools libfst22-plugins-base"
-[ "$lock" = tests/requirements.txt ] && packages="$packages chromium"
+if [ "$lock" = tests/requirements.txt ]; then
+    packages="$packages chromium"
+    # The tests' Kafka runs on them.
+    if [ -d ../shared/box ]; then packages="$packages openjdk-17-jre-headless maven"; fi
+fi
 
 missing_packages() {
     for package in $packages; do
@@ -81,6 +85,23 @@ install_requirements() {
     .venv/bin/python -m compileall -q functions eventing infra streamlit_app
 }
 
+# Checks the alert rules. Debian's package of it would start a server and bring 90 MB of pages along.
+fetch_promtool() {
+    if [ "$lock" != tests/requirements.txt ] || command -v promtool >/dev/null; then return; fi
+    [ -x .venv/bin/promtool ] && return
+    say "fetching promtool"
+    rm -rf .linewatch/promtool && mkdir .linewatch/promtool
+    (cd .linewatch/promtool && download_prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb |
+        tar -x ./usr/bin/promtool && mv usr/bin/promtool ../../.venv/bin/) >/dev/null 2>&1 ||
+        say "promtool could not be fetched: the alert rules are not tested without it"
+    rm -rf .linewatch/promtool
+}
+
+# Whose lists of packages are missing may fetch them as root.
+download_prometheus() {
+    apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }
+}
+
 trap 'say interrupted; exit 130' INT TERM HUP
 mkdir -p -m 700 .linewatch
 unfinished=.linewatch/installing
@@ -89,6 +110,7 @@ is_done "$lock" && exit 0
 install_packages
 make_environment
 install_requirements
-digest_of "$lock" >"$(stamp_of "$lock")"
 rm -f "$unfinished"
+fetch_promtool
+digest_of "$lock" >"$(stamp_of "$lock")"
 say "done"

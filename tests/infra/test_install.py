@@ -163,6 +163,49 @@ def test_unfit_python_is_told(place):
     assert "apt-get install python3-venv, or set PYTHON" in said
 
 
+def _package(folder):
+    """Build a Debian package that holds a promtool."""
+    tree = folder / "tree"
+    (tree / "DEBIAN").mkdir(parents=True)
+    facts = {"Package": "prometheus", "Version": "1", "Architecture": "all"}
+    facts |= {"Maintainer": "tests <tests@localhost>", "Description": "a stand-in"}
+    (tree / "DEBIAN" / "control").write_text("".join(f"{k}: {v}\n" for k, v in facts.items()))
+    (tree / "usr" / "bin").mkdir(parents=True)
+    (tree / "usr" / "bin" / "promtool").write_text("#!/bin/sh\necho checked\n")
+    (tree / "usr" / "bin" / "promtool").chmod(0o755)
+    made = folder / "prometheus_1_all.deb"
+    subprocess.run(["dpkg-deb", "--build", str(tree), str(made)], check=True, capture_output=True)
+    return made
+
+
+@pytest.mark.skipif(
+    bool(shutil.which("promtool", path="/usr/bin:/bin")) or not shutil.which("dpkg-deb"),
+    reason="this machine has a promtool, or is no Debian",
+)
+def test_promtool_is_for_tests(place):
+    """The tests get promtool alone out of its package, which is not installed; running does not."""
+    made = _package(place.folder)
+    text = f'#!/bin/sh\necho "apt-get $*" >>"$CALLS"\n[ "$1" != download ] || cp {made} .\n'
+    (place.folder / "programs" / "apt-get").write_text(text)
+    assert "promtool" not in place.run()[1]
+    code, said, calls = place.run("tests/requirements.txt")
+    assert (code, said.splitlines()[-1]) == (0, "install: done")
+    assert "apt-get install" not in calls
+    promtool = place.folder / ".venv" / "bin" / "promtool"
+    assert subprocess.check_output([promtool], text=True) == "checked\n"
+    assert not (place.folder / ".linewatch" / "promtool").exists()
+
+
+@pytest.mark.skipif(
+    bool(shutil.which("promtool", path="/usr/bin:/bin")), reason="this machine has a promtool"
+)
+def test_missing_promtool_goes_on(place):
+    """Where promtool cannot be fetched that is said, and the rest is installed."""
+    code, said, _ = place.run("tests/requirements.txt", APT="100")
+    assert code == 0
+    assert "promtool could not be fetched" in said
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_interrupted_starts_anew(place, number):
     """An installation cut off in the middle of pip is thrown away by the next."""

@@ -10,21 +10,25 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from cloudevents.core.v1.event import CloudEvent
 from flask import Flask, request
 from werkzeug.exceptions import HTTPException
 
-from linewatch import events, payloads
+from linewatch import events, exposition, payloads
 from linewatch.board.encoding import Fact
+from linewatch.board.metrics import Metrics
 from linewatch.board.store import Board
 from linewatch.calls import Alert, CallEnd, CallStart, Missing, Score
 from linewatch.errors import BadEvent, LinewatchError, problem, refused
 from linewatch.settings import FunctionSettings, load_or_exit
 from linewatch.sink import Sink
+from linewatch.spans import OFF, Span, Tracer, child_of, traceparent_of
+from linewatch.tracing import TracingSettings, tracer
 
-Answer = tuple[str, int, dict[str, str]]
+Answer = tuple[str | bytes, int, dict[str, str]]
 
 #: The largest event that is taken.
 BODY_LIMIT_BYTES: Final = 256 * 1024
@@ -38,20 +42,37 @@ class Function:
 
     board: Board
     sink: Sink | None
+    metrics: Metrics = field(default_factory=Metrics)
+    tracer: Tracer = OFF
 
     def receive(self) -> Answer:
         """Take one event in and publish the alerts that come of it."""
-        fact = _fact(request.get_data(cache=False))
-        put = self.board.put(fact)
+        began_ns = self.tracer.now_ns()
+        event = events.from_http(dict(request.headers), request.get_data(cache=False))
+        put = self.board.put(_fact(event))
+        self.metrics.facts.inc()
+        given = traceparent_of(event)
+        own = child_of(given, "board")
         for alert in put.unpublished if self.sink else ():
-            self._publish(alert)
+            self._publish(alert, own)
+        self.tracer.tell(Span("board", own, began_ns, given))
         return "", 204, {}
 
-    def _publish(self, alert: Alert) -> None:
+    def _publish(self, alert: Alert, parent: str) -> None:
         if self.sink:
-            self.sink.send(events.call_alert(alert))
+            began_ns = self.tracer.now_ns()
+            event = events.call_alert(alert)
+            self.sink.send(event)
             self.board.mark_published(alert)
             log.info("alert published rule=%s severity=%s", alert.rule, alert.severity)
+            self.metrics.alerts.inc()
+            self.tracer.tell(Span("alert", traceparent_of(event), began_ns, parent))
+
+    def refuse(self, error: LinewatchError) -> Answer:
+        """Answer with what is wrong; sent again, a 4xx would be refused again."""
+        if error.status < LinewatchError.status:
+            self.metrics.refused.inc()
+        return problem(error)
 
     def liveness(self) -> Answer:
         """Answer that the process runs."""
@@ -62,9 +83,12 @@ class Function:
         self.board.ping()
         return "ready\n", 200, {"Content-Type": "text/plain"}
 
+    def shown(self) -> Answer:
+        """Show everything counted."""
+        return self.metrics.text(), 200, {"Content-Type": exposition.CONTENT_TYPE}
 
-def _fact(body: bytes) -> Fact:
-    event = events.from_http(dict(request.headers), body)
+
+def _fact(event: CloudEvent) -> Fact:
     value = payloads.read(event)
     if not isinstance(value, CallStart | CallEnd | Missing | Score):
         raise BadEvent(f"type {event.get_type()} is not kept on the board")
@@ -82,10 +106,13 @@ def create(env: Mapping[str, str] | None = None) -> Flask:
     *env* is the environment unless a test gives another.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    settings = load_or_exit(FunctionSettings, os.environ if env is None else env, "board")
+    env = os.environ if env is None else env
+    settings = load_or_exit(FunctionSettings, env, "board")
+    tracing = load_or_exit(TracingSettings, env, "board")
     sink = Sink(settings.sink, settings.sink_timeout_s) if settings.sink else None
     log.info("alerts go to %s", f"K_SINK {settings.sink}" if sink else "the board only")
-    return _routed(Function(Board.from_url(settings.redis_url), sink))
+    told = tracer(tracing, "linewatch-board")
+    return _routed(Function(Board.from_url(settings.redis_url), sink, tracer=told))
 
 
 def _routed(function: Function) -> Flask:
@@ -94,6 +121,7 @@ def _routed(function: Function) -> Flask:
     app.add_url_rule("/", view_func=function.receive, methods=["POST"])
     app.add_url_rule("/health/liveness", view_func=function.liveness)
     app.add_url_rule("/health/readiness", view_func=function.readiness)
-    app.register_error_handler(LinewatchError, problem)
+    app.add_url_rule("/metrics", view_func=function.shown)
+    app.register_error_handler(LinewatchError, function.refuse)
     app.register_error_handler(HTTPException, _refused)
     return app

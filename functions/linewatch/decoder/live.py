@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from linewatch.calls import ChannelKey, End, GapReason, Missing, Step
+from linewatch import events
+from linewatch.calls import ChannelKey, End, GapReason, Missing, Step, Utterance
 from linewatch.decoder.claims import Stored, final_of
 from linewatch.decoder.frontend import milliseconds
 from linewatch.decoder.metrics import Metrics
@@ -16,6 +17,7 @@ from linewatch.decoder.session import Checkpoint, Edge, Session
 from linewatch.decoder.store import Store
 from linewatch.decoder.watchdog import Watchdog
 from linewatch.errors import SessionMoved
+from linewatch.spans import OFF, Span, Tracer, traceparent_of
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ class Ears:
         metrics: Counted into.
         watchdog: Ends the process when a decode hangs.
         decoders: How many may decode at once: the cores.
+        tracer: Told of every utterance.
     """
 
     def __init__(
@@ -63,11 +66,14 @@ class Ears:
         metrics: Metrics,
         watchdog: Watchdog,
         decoders: int,
+        *,
+        tracer: Tracer = OFF,
     ) -> None:
         self._store = store
         self._recognizers = recognizers
         self._metrics = metrics
         self._watchdog = watchdog
+        self._tracer = tracer
         self._decoding = threading.BoundedSemaphore(decoders)
 
     def hear(self, live: Live, steps: Iterable[Step]) -> Outcome:
@@ -79,8 +85,11 @@ class Ears:
         """
         outcome = Outcome()
         for step in steps:
+            began_ns = self._tracer.now_ns()
             for edge in self._decode(live, step):
                 self._pass(live, edge, str(step.reason) if isinstance(step, End) else "")
+                if edge.utterance and self._tracer.is_on:
+                    self._tell(edge.utterance, began_ns)
                 outcome.edges += 1
                 outcome.finals += [final_of(edge.utterance)] if edge.utterance else []
         if outcome.finals:
@@ -126,4 +135,10 @@ class Ears:
             raise SessionMoved("another pod took the call over: send again")
         live.ended = live.ended or edge.ended
         self._metrics.utterances.inc(edge.utterance is not None)
-        self._metrics.gaps.inc(edge.missing is not None)
+        if edge.missing:
+            self._metrics.gaps.labels(edge.missing.reason).inc()
+
+    def _tell(self, utterance: Utterance, began_ns: int) -> None:
+        """Tell a span from the chunk that ended *utterance* to the commit of its event."""
+        said = traceparent_of(events.utterance_final(utterance))
+        self._tracer.tell(Span("utterance", said, began_ns))

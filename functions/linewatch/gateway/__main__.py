@@ -16,7 +16,8 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,9 +27,11 @@ from linewatch.errors import LinewatchError, SettingsError
 from linewatch.gateway import simulator
 from linewatch.gateway.decoders import Decoders
 from linewatch.gateway.line import Line
+from linewatch.gateway.metrics import Metrics
 from linewatch.gateway.pace import Clock
 from linewatch.gateway.recording import Recording, read_folder
 from linewatch.gateway.simulator import Plan, Simulator
+from linewatch.health_port import HealthPort
 from linewatch.settings import flag, load, names, number, path, setting, url, whole
 
 _DEMO: Final = Path(__file__).resolve().parents[3] / "infra" / "demo"
@@ -44,6 +47,13 @@ def _hosts(raw: str) -> tuple[str, ...]:
     return found
 
 
+def _prefix(raw: str) -> str:
+    try:
+        return checked_name("line", raw) if raw else raw
+    except LinewatchError as error:
+        raise ValueError(error.detail) from error
+
+
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """What a line and the simulator need."""
@@ -53,6 +63,9 @@ class GatewaySettings:
     )
     simulate: bool = setting("DO_SIMULATE", flag, "false", "play random calls for ever")
     lines: int = setting("LINES", whole(1, 1000), "8", "how many lines are simulated")
+    line_prefix: str = setting(
+        "LINE_PREFIX", _prefix, "", "tells this process' lines from another's: its pod's name"
+    )
     token: str = setting("TOKEN", str, "", "bearer token of the tenant")
     tenant: str = setting("TENANT", str, "", "the token's tenant, if it is to be sent along")
     calls_dir: Path = setting("CALLS_DIR", path, str(_DEMO), "folder of the recorded calls")
@@ -60,6 +73,8 @@ class GatewaySettings:
     hold_share: float = setting(
         "HOLD", number(0, 0.9), "0.5", "share of a simulated line's time that is hold"
     )
+    bind: str = setting("BIND", str, "127.0.0.1", "the address that health and metrics listen on")
+    port: int = setting("PORT", whole(0, 65535), "0", "their port; 0 = they do not listen")
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -81,6 +96,7 @@ class Gateway:
     def __init__(self, settings: GatewaySettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
+        self.metrics = Metrics()
         chance = random.Random()  # noqa: S311 - load spreading, no secret
         self._decoders = Decoders(settings.hosts, token=settings.token, chance=chance)
 
@@ -99,7 +115,20 @@ class Gateway:
             self._decoders,
             chunk_ms=self._settings.chunk_ms,
             name_tenant=bool(self._settings.tenant),
+            metrics=self.metrics,
         )
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show health and metrics meanwhile, if they have a port."""
+        if not self._settings.port:
+            yield
+            return
+        shown = HealthPort(self._settings.bind, self._settings.port, self.metrics.text)
+        try:
+            yield
+        finally:
+            shown.close()
 
     def simulate(self, seed: int) -> int:
         """Simulate until the clock stops."""
@@ -109,6 +138,7 @@ class Gateway:
             tenant=self.tenant,
             piece_ms=self._settings.chunk_ms,
             hold_share=self._settings.hold_share,
+            prefix=self._settings.line_prefix,
         )
         recordings = read_folder(self._settings.calls_dir)
         Simulator(recordings, self.line, self._clock, plan).run()
@@ -146,10 +176,11 @@ def main(argv: Sequence[str], env: Mapping[str, str], clock: Clock) -> int:
     try:
         settings = load(GatewaySettings, env)
         gateway = Gateway(settings, clock)
-        if arguments.file:
-            return _play(gateway, arguments)
-        if arguments.simulate or settings.simulate:
-            return gateway.simulate(arguments.seed)
+        with gateway.shown():
+            if arguments.file:
+                return _play(gateway, arguments)
+            if arguments.simulate or settings.simulate:
+                return gateway.simulate(arguments.seed)
         raise SettingsError("nothing to do: give --file X.wav, or DO_SIMULATE=true")
     except (LinewatchError, ValueError) as error:
         sys.stderr.write(f"{error}\n")

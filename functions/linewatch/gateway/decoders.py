@@ -14,11 +14,12 @@ from linewatch.errors import Unavailable
 
 CONNECT_S: Final = 0.5
 READ_S: Final = 2.0
-#: A decoder that took no connection is passed over for so long, if there is another.
+#: A decoder that took no connection, or stayed silent, is passed over so long if there is another.
 SHUN_S: Final = 1.0
 _NOT_THERE: Final = (
     urllib3.exceptions.NewConnectionError,
     urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.ReadTimeoutError,
 )
 
 

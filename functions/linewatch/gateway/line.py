@@ -22,6 +22,7 @@ from linewatch.calls import CallStart, Channel, ChannelKey, Codec, GapReason
 from linewatch.errors import Unavailable
 from linewatch.gateway.backoff import Backoff
 from linewatch.gateway.decoders import Transport
+from linewatch.gateway.metrics import Metrics
 from linewatch.gateway.sender import CHUNK_MS, ChannelSender, State
 from linewatch.gateway.wire import AGAIN, TAKEN, Words, announcement, problem, retry_after_s
 
@@ -48,8 +49,10 @@ class Line:
         stream: Callable[[], str] = fresh_stream,
         chunk_ms: int = CHUNK_MS,
         name_tenant: bool = False,
+        metrics: Metrics | None = None,
     ) -> None:
         self.start = start
+        self._metrics = metrics or Metrics()
         self._transport = transport
         self._backoff = Backoff(chance or random.Random())  # noqa: S311 - jitter, no secret
         self._senders = {
@@ -63,11 +66,13 @@ class Line:
                 chance=self._backoff.chance,
                 chunk_ms=chunk_ms,
                 name_tenant=name_tenant,
+                metrics=self._metrics,
             )
             for channel in channels
         }
         self._threads: list[threading.Thread] = []
         self._closing = threading.Event()
+        self._going_on = False
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -107,6 +112,8 @@ class Line:
 
     def open(self) -> None:
         """Announce the call and begin to send, both in threads; audio may come at once."""
+        self._going_on = True
+        self._metrics.calls.inc()
         self._thread(self._announce, "announce")
 
     def _thread(self, work: Callable[[], None], name: str) -> None:
@@ -172,6 +179,8 @@ class Line:
         self.finish()
         self.wait(timeout_s)
         self.abandon()
+        self._metrics.calls.dec(self._going_on)
+        self._going_on = False
         _LOG.info("call closed call=%s line=%s %s", self.start.call, self.start.line, self._told())
         return self.ended
 

@@ -17,6 +17,7 @@ from linewatch.calls import ChannelKey, Chunk, Codec, End, Gap, GapReason, Step
 from linewatch.errors import Unavailable
 from linewatch.gateway.backoff import Backoff
 from linewatch.gateway.decoders import Answer, Transport
+from linewatch.gateway.metrics import Metrics, Tally
 from linewatch.gateway.ring import Ring
 from linewatch.gateway.wire import (
     AGAIN,
@@ -47,6 +48,10 @@ class State(StrEnum):
     REPLACED = "replaced"
     FAILED = "failed"
     ABANDONED = "abandoned"
+
+
+#: Whatever still waits then, nobody will hear.
+_HEARD_NO_MORE: Final = frozenset({State.GONE, State.FAILED, State.ABANDONED})
 
 
 @dataclass(slots=True)
@@ -95,6 +100,7 @@ class ChannelSender:
         chunk_ms: int = CHUNK_MS,
         ring_s: int = RING_S,
         name_tenant: bool = False,
+        metrics: Metrics | None = None,
     ) -> None:
         self.key = key
         self.counts = Counts()
@@ -111,6 +117,7 @@ class ChannelSender:
         self._collected = bytearray()
         self._position = 0
         self._finishing = False
+        self._tally = Tally(metrics or Metrics())
         self._cookies: dict[str, str] = {}
         self._heard = _Heard()
         self._changed = threading.Condition()
@@ -239,7 +246,8 @@ class ChannelSender:
             due = None if self.done else self._ring.due()
         if due is None:
             return None
-        answer = self._send(self._wire.step(due, self._heard.after))
+        with self._tally.sending(due):
+            answer = self._send(self._wire.step(due, self._heard.after))
         if self._backoff.tries == _HELD_UP:
             _LOG.warning("held up call=%s channel=%s", self.key.call, self.key.channel)
         if answer is None:
@@ -264,6 +272,7 @@ class ChannelSender:
     def _taken(self, step: Step, said: Reply) -> float:
         self._backoff.reset()
         self._heard.take(said)
+        self._tally.taken(step, said.next_seq)
         if isinstance(step, End) and said.next_seq >= step.seq:
             self._stop(State.ENDED)
             return 0.0
@@ -308,6 +317,8 @@ class ChannelSender:
         with self._changed:
             if self.state is State.SENDING:
                 self.state = state
+                if state in _HEARD_NO_MORE:
+                    self._tally.given_up(max(0, self._ring.waiting - self._finishing))
             self._stopping.set()
             self._changed.notify_all()
 

@@ -83,13 +83,17 @@ def _drain(line: Line, clock: Clock) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the simulator plays: *hold_share* of a line's time is spent on hold."""
+    """What the simulator plays: *hold_share* of a line's time is spent on hold.
+
+    *prefix* tells the lines of one process, and what they draw, from those of another.
+    """
 
     lines: int
     seed: int
     tenant: str
     piece_ms: int
     hold_share: float = 0.0
+    prefix: str = ""
 
 
 class Simulator:
@@ -118,8 +122,9 @@ class Simulator:
 
     def run_line(self, number: int) -> None:
         """Play calls on line *number*, with pauses between them, until the clock stops."""
-        chance = random.Random(f"{self._plan.seed}/{number}")  # noqa: S311 - a simulation
-        name = f"line-{number:02d}"
+        prefix, seed = self._plan.prefix, self._plan.seed
+        chance = random.Random(f"{prefix}{seed}/{number}")  # noqa: S311 - a simulation
+        name = f"{prefix or 'line'}-{number:02d}"
         agent = _AGENTS[(number - 1) % len(_AGENTS)]
         wait_s = chance.uniform(0, _STAGGER_S)
         while not self._clock.wait(wait_s):

@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from cloudevents.core.v1.event import CloudEvent
 from flask import Flask, request
 from werkzeug.exceptions import HTTPException
 
-from linewatch import events, payloads
+from linewatch import events, exposition, payloads
 from linewatch.calls import Utterance
 from linewatch.errors import (
     BadEvent,
@@ -28,9 +28,12 @@ from linewatch.errors import (
     refused,
 )
 from linewatch.sentiment import warmup
+from linewatch.sentiment.metrics import Metrics
 from linewatch.sentiment.warmup import Warmup
 from linewatch.settings import FunctionSettings, load_or_exit
 from linewatch.sink import Sink
+from linewatch.spans import OFF, Span, Tracer, traceparent_of
+from linewatch.tracing import TracingSettings, tracer
 
 if TYPE_CHECKING:
     from linewatch.sentiment.scorer import Scorer
@@ -52,19 +55,39 @@ class Function:
     consumer: str
     warmup: Warmup
     sink: Sink | None
+    metrics: Metrics = field(default_factory=Metrics)
+    tracer: Tracer = OFF
 
     def receive(self) -> Answer:
         """Take one event: read it, score it, pass the score on."""
-        utterance = _utterance(events.from_http(dict(request.headers), _body()))
+        began_ns = self.tracer.now_ns()
+        event = events.from_http(dict(request.headers), _body())
+        utterance = _utterance(event)
         if not utterance.text.strip():
             return "", 204, {}
-        score = self.warmup.scorer().score(utterance, self.consumer)
-        scored = events.utterance_scored(score)
+        scored = self._scored(utterance)
+        answer = self._pass_on(scored)
+        self.metrics.scores.inc()
+        self.tracer.tell(Span("score", traceparent_of(scored), began_ns, traceparent_of(event)))
+        return answer
+
+    def _scored(self, utterance: Utterance) -> CloudEvent:
+        scorer = self.warmup.scorer()
+        with self.metrics.score_s.time():
+            return events.utterance_scored(scorer.score(utterance, self.consumer))
+
+    def _pass_on(self, scored: CloudEvent) -> Answer:
         if self.sink is None:
             headers, body = events.to_http(scored)
             return body, 200, headers
         self.sink.send(scored)
         return "", 204, {}
+
+    def refuse(self, error: LinewatchError) -> Answer:
+        """Answer with what is wrong; sent again, a 4xx would be refused again."""
+        if error.status < LinewatchError.status:
+            self.metrics.refused.inc()
+        return problem(error)
 
     def liveness(self) -> Answer:
         """Answer that the process runs."""
@@ -79,6 +102,10 @@ class Function:
         if not self.warmup.is_ready:
             raise Unavailable("the scorer is still being loaded")
         return "ready\n", 200, {"Content-Type": "text/plain"}
+
+    def shown(self) -> Answer:
+        """Show everything counted."""
+        return self.metrics.text(), 200, {"Content-Type": exposition.CONTENT_TYPE}
 
 
 def _body() -> bytes:
@@ -128,9 +155,12 @@ def build(env: Mapping[str, str], load_scorer: Callable[[], Scorer] = warmup.loa
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     settings = load_or_exit(FunctionSettings, env, "sentiment")
+    tracing = load_or_exit(TracingSettings, env, "sentiment")
     log.info("scores go to %s", f"K_SINK {settings.sink}" if settings.sink else "the reply")
     sink = Sink(settings.sink, settings.sink_timeout_s) if settings.sink else None
-    return Function(settings.consumer, Warmup(load_scorer), sink)
+    warm = Warmup(load_scorer)
+    told = tracer(tracing, "linewatch-sentiment")
+    return Function(settings.consumer, warm, sink, tracer=told)
 
 
 def routed(function: Function) -> Flask:
@@ -141,6 +171,7 @@ def routed(function: Function) -> Flask:
     app.add_url_rule("/", view_func=function.receive, methods=["POST"])
     app.add_url_rule("/health/liveness", view_func=function.liveness)
     app.add_url_rule("/health/readiness", view_func=function.readiness)
-    app.register_error_handler(LinewatchError, problem)
+    app.add_url_rule("/metrics", view_func=function.shown)
+    app.register_error_handler(LinewatchError, function.refuse)
     app.register_error_handler(HTTPException, _refused)
     return app

@@ -16,8 +16,11 @@ from linewatch import events
 from linewatch.board import app as board_app
 from linewatch.board.store import Board
 from linewatch.calls import Alert, Severity, Utterance
+from linewatch.sink import Sink
+from linewatch.spans import child_of, traceparent_of
 from tests.board_facts import CALL, TENANT, end, gap, score, start
 from tests.event_sink import EventSink
+from tests.tracer import ListTracer
 
 
 @pytest.fixture(name="target")
@@ -128,6 +131,30 @@ def test_crash_after_publishing_repeats(http, target, board):
     (raised,) = board.put(told).unpublished
     assert _post(http, events.utterance_scored(told)).status_code == 204
     assert events.to_http(target.taken[0]) == events.to_http(events.call_alert(raised))
+
+
+def test_fact_and_alert_are_spans(redis_url, board, target):
+    """What the board takes is a span under its event's, and an alert is a span under that."""
+    tracer = ListTracer()
+    sink = Sink(target.url, 5)
+    http = board_app._routed(board_app.Function(board, sink, tracer=tracer)).test_client()
+    event = events.utterance_scored(score(0, text="your manager"))
+    assert _post(http, event).status_code == 204
+    own = child_of(traceparent_of(event), "board")
+    assert tracer.told == [
+        ("alert", traceparent_of(target.taken[0]), own),
+        ("board", own, traceparent_of(event)),
+    ]
+    assert "manager" not in repr(tracer.spans)
+
+
+@pytest.mark.parametrize("traceparent", [None, "", "00-x-y-z", "no-trace"])
+def test_foreign_traceparent_is_harmless(http, traceparent):
+    """An event with a strange traceparent, or without one, is taken like any other."""
+    headers, body = events.to_http(events.call_started(start()))
+    headers.pop("ce-traceparent")
+    added = {} if traceparent is None else {"ce-traceparent": traceparent}
+    assert http.post("/", headers=headers | added, data=body).status_code == 204
 
 
 def test_no_sink_keeps_alerts(redis_url, board):

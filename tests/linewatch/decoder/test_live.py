@@ -4,8 +4,11 @@ import threading
 
 import pytest
 
+from linewatch import events
 from linewatch.calls import End, Gap, GapReason
 from linewatch.decoder.claims import Claimed
+from linewatch.decoder.live import Ears
+from linewatch.decoder.watchdog import Watchdog
 from linewatch.errors import SessionMoved
 from tests import fakes
 from tests.linewatch.decoder.pods import (
@@ -17,6 +20,7 @@ from tests.linewatch.decoder.pods import (
     steps_of,
     told,
 )
+from tests.tracer import ListTracer
 
 SPOKEN = fakes.chunks(fakes.speech(2.0))
 
@@ -76,7 +80,34 @@ class TestHear:
         claim = opened(pod, steps)
         outcome = pod.ears.hear(pod.ears.restore(AGENT, claim.stored, ()), steps)
         assert pod.metrics.utterances._value.get() == len(outcome.finals) >= 1
-        assert pod.metrics.gaps._value.get() == 1
+        assert pod.metrics.gaps.labels("lost")._value.get() == 1
+
+    def test_utterances_are_spans(self, redis_url):
+        """Every utterance that was committed is a span with the ids of its event, in order."""
+        told_to = ListTracer()
+        pod = Pod(redis_url)
+        pod.ears = Ears(pod.store, pod.recognizers, pod.metrics, Watchdog(5.0), 2, tracer=told_to)
+        steps = [*SPOKEN, End(len(SPOKEN), "s1")]
+        claim = opened(pod, steps)
+        pod.ears.hear(pod.ears.restore(AGENT, claim.stored, ()), steps)
+        assert told_to.told == [
+            ("utterance", events.trace_parent("default", "c1", AGENT.source, name), "")
+            for _, _, name in told(redis_url, "final")
+        ]
+        assert all(span.began_ns >= 1 and not span.attributes for span in told_to.spans)
+
+    def test_moved_utterance_has_no_span(self, redis_url):
+        """An utterance that could not be committed is nobody's span."""
+        told_to = ListTracer()
+        pod = Pod(redis_url)
+        pod.ears = Ears(pod.store, pod.recognizers, pod.metrics, Watchdog(5.0), 2, tracer=told_to)
+        steps = [*SPOKEN, End(len(SPOKEN), "s1")]
+        claim = opened(pod, steps)
+        live = pod.ears.restore(AGENT, claim.stored, ())
+        pod.store.claim(AGENT)
+        with pytest.raises(SessionMoved):
+            pod.ears.hear(live, steps)
+        assert told_to.spans == []
 
     def test_decodes_are_limited(self, redis_url):
         """No more decodes run at once than the machine has cores."""

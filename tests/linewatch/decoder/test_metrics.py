@@ -2,6 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from linewatch.calls import GapReason
 from linewatch.decoder.metrics import Metrics
 
 
@@ -32,6 +33,21 @@ def test_board_gets_whole_numbers():
         "releases": 0,
         "undecodable": 0,
     }
+
+
+def test_gap_reasons_begin_at_zero():
+    """Every reason of a gap is shown from the start, so that the first gap is a rise."""
+    metrics = Metrics()
+    metrics.gaps.labels("lost").inc()
+    families = {
+        family.name: family for family in text_string_to_metric_families(metrics.text().decode())
+    }
+    shown = {
+        sample.labels["reason"]: sample.value
+        for sample in families["linewatch_decoder_gaps"].samples
+        if sample.name.endswith("_total")
+    }
+    assert shown == dict.fromkeys(GapReason, 0) | {"lost": 1}
 
 
 def test_processes_are_apart():

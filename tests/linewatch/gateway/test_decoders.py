@@ -97,6 +97,17 @@ def test_dead_host_is_passed_over():
     assert len(live.seen) == 78
 
 
+def test_silent_host_is_passed_over():
+    """Neither is one that took the request and stayed silent: it may be a stopped process."""
+    live = Decoder()
+    with served(Decoder(["slow"]), slow_s=0.6) as silent, served(live) as url:
+        decoders = _decoders(silent, url, read_s=0.2, monotonic_s=lambda: 100.0)
+        failed = [_fails(decoders) for _ in range(40)]
+        decoders.close()
+    assert sum(failed) == 1
+    assert len(live.seen) == 39
+
+
 def test_all_dead_are_still_asked():
     """Where every host is passed over, one of them is tried all the same."""
     decoders = _decoders(f"http://127.0.0.1:{free_port()}", monotonic_s=lambda: 100.0)

@@ -7,11 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
+from infra.redis_server import free_port
 from linewatch.gateway.__main__ import GatewaySettings, main
 from linewatch.gateway.pace import Clock
 from linewatch.settings import load
@@ -73,6 +76,7 @@ def test_unsent_call_is_a_failure(tmp_path):
         (["--simulate"], {"HOST": "ftp://x"}, "HOST"),
         (["--simulate"], {"HOST": ","}, "at least one decoder"),
         (["--simulate"], {"LINES": "0"}, "LINES"),
+        (["--simulate"], {"LINE_PREFIX": "a/b"}, "LINE_PREFIX"),
         (["--simulate"], {"HOLD": "1"}, "HOLD"),
         (["--simulate"], {"CALLS_DIR": "/nonexistent"}, "CALLS_DIR"),
         (["--file", "none.wav"], {}, "none.wav"),
@@ -106,6 +110,56 @@ def test_hosts_are_a_list():
     """HOST may name several decoders."""
     hosts = load(GatewaySettings, {"HOST": "http://a:1, http://b:2/"}).hosts
     assert hosts == ("http://a:1", "http://b:2")
+
+
+def test_health_and_metrics_have_port(tmp_path):
+    """With PORT set, health and the lines' counters are shown while a call is played."""
+    wav = _write(tmp_path / "x.wav", seconds=60)
+    port = free_port()
+    clock = Clock()
+    with served(Decoder()) as url:
+        env = {"HOST": url, "PORT": str(port)}
+        playing = threading.Thread(target=main, args=(["--file", str(wav)], env, clock))
+        playing.start()
+        try:
+            assert _eventually(lambda: _chunks(port) > 0)
+            assert _get(port, "/health/readiness") == b"ready\n"
+        finally:
+            clock.stop.set()
+            playing.join()
+    with pytest.raises(OSError, match="refused"):
+        _get(port, "/health/liveness")
+
+
+def _get(port, path):
+    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+        return answer.read()
+
+
+def _chunks(port):
+    try:
+        shown = _get(port, "/metrics").decode()
+    except OSError:
+        return 0.0
+    return float(shown.partition("\nlinewatch_line_chunks_total ")[2].partition("\n")[0])
+
+
+def _eventually(fact, timeout_s=60):
+    deadline_s = time.monotonic() + timeout_s
+    while not fact():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    return True
+
+
+def test_taken_port_stops_start(capsys):
+    """A PORT that is taken stops the start with one line."""
+    with served(Decoder()) as url:
+        port = url.rpartition(":")[2]
+        assert _main(url, "--simulate", PORT=port) == 2
+    text = capsys.readouterr().err
+    assert "Address already in use" in text
+    assert text.count("\n") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -144,6 +144,15 @@ def test_no_share_plays_as_recorded():
     assert {hold_s for _, hold_s in drawn} == {0.0}
 
 
+def test_prefix_tells_processes_apart():
+    """Two processes with a prefix each name their lines, calls and draws apart."""
+    pool = [_recording(f"r{n}") for n in range(9)]
+    ours, others = (_simulated(pool, prefix=prefix) for prefix in ("gateway-a", "gateway-b"))
+    assert {line.start.line for line in ours} == {"gateway-a-01"}
+    assert ours[0].start.call.startswith("gateway-a-01-")
+    assert [line.start.queue for line in ours] != [line.start.queue for line in others]
+
+
 def test_stop_ends_the_call():
     """When it is time to stop, the call going on is closed and no other begins."""
     lines = _simulated([_recording(seconds=60)], until_s=1030.0)

@@ -18,7 +18,10 @@ from linewatch.calls import CallEnd, EndReason
 from linewatch.errors import SinkUnavailable
 from linewatch.sentiment import app
 from linewatch.sentiment.warmup import Warmup
+from linewatch.spans import traceparent_of
+from tests.tracer import ListTracer
 
+_ENDED = CallEnd("acme", "call-7", 0, 1, EndReason.HANGUP, 1, 1, 0)
 _STRUCTURED = "application/cloudevents+json"
 _BATCH = "application/cloudevents-batch+json"
 
@@ -105,6 +108,20 @@ def test_reply_mode_answers_event(scorer, said):
     told = events.from_http(dict(answer.headers), answer.data)
     assert told.get_type() == events.UTTERANCE_SCORED
     assert payloads.read(told).polarity == 0.5
+
+
+def test_score_is_a_span(scorer, said):
+    """A score is a span under that of the event it came from; a refused event is none."""
+    tracer = ListTracer()
+    function = app.Function("s", Warmup(lambda: scorer), None, tracer=tracer)
+    client = app.routed(function).test_client()
+    told = events.utterance_final(said("my card number is 4111"))
+    answer = _post(client, told)
+    assert _post(client, events.call_ended(_ENDED)).status_code == 400
+    expected = ("score", answer.headers["ce-traceparent"], traceparent_of(told))
+    assert tracer.told == [expected]
+    assert "4111" not in repr(tracer.spans)
+    assert "call-7" not in repr(tracer.spans)
 
 
 def test_unknown_extensions_are_dropped(scorer, said):

@@ -1,0 +1,68 @@
+"""An OTLP/HTTP collector that keeps the spans it is sent, or fails as it is told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+
+class Collector:
+    """What arrived: (service, span) in order; *status* is what the next batch is answered with."""
+
+    def __init__(self):
+        self.url = ""
+        self.status = 200
+        self.spans = []
+        self.batches = 0
+
+    def take(self, path, body):
+        """Keep the spans of one batch."""
+        assert path == "/v1/traces"
+        self.batches += 1
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            facts = {each.key: each.value.string_value for each in resource.resource.attributes}
+            for scope in resource.scope_spans:
+                self.spans += [(facts["service.name"], span) for span in scope.spans]
+
+    def wait_for(self, number, timeout_s=30):
+        """Return the spans once there are *number* of them."""
+        deadline_s = time.monotonic() + timeout_s
+        while len(self.spans) < number:
+            assert time.monotonic() < deadline_s, f"{len(self.spans)} spans of {number}"
+            time.sleep(0.02)
+        return self.spans
+
+
+@contextmanager
+def collector():
+    """Serve a collector on loopback."""
+    kept = Collector()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if kept.status == 200:
+                kept.take(self.path, body)
+            else:
+                kept.batches += 1
+            self.send_response_only(kept.status)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    kept.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield kept
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
