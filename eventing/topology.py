@@ -1,4 +1,4 @@
-"""The topology: the KafkaSources and KafkaSinks of the manifests, as frozen values.
+"""The topology: the KafkaSources, KafkaSinks and SinkBindings of the manifests, as frozen values.
 
 `read` refuses what the API server would accept and production would regret:
 ``python -m eventing.topology`` is the manifest check of ``make check``.
@@ -24,6 +24,10 @@ _DEFAULT_TIMEOUT_S: Final = 600.0
 _KIND_OF_TOPICS: Final = "ConfigMap"
 _KIND_OF_SOURCE: Final = "KafkaSource"
 _KIND_OF_SINK: Final = "KafkaSink"
+_KIND_OF_BINDING: Final = "SinkBinding"
+#: What makes the folder a base of kustomize; it describes no part of the road.
+_NO_MANIFEST: Final = "kustomization.yaml"
+_SERVING: Final = "serving.knative.dev/v1"
 _Manifest = Mapping[str, Any]
 
 
@@ -58,11 +62,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Everything the manifests say. *sinks* maps a KafkaSink to its topic."""
+    """Everything the manifests say.
+
+    *sinks* maps a KafkaSink to its topic, *bindings* a function to the sink it publishes to.
+    """
 
     topics: Mapping[str, int]
     sources: tuple[Source, ...]
     sinks: Mapping[str, str]
+    bindings: Mapping[str, str]
 
     def groups(self, topic: str) -> tuple[str, ...]:
         """Return the consumer groups that read *topic*."""
@@ -91,7 +99,7 @@ def load(folder: Path = FOLDER) -> Topology:
     Raises:
         SettingsError: names every manifest that is refused, each with the reason.
     """
-    files = sorted(folder.glob("*.yaml"))
+    files = sorted(file for file in folder.glob("*.yaml") if file.name != _NO_MANIFEST)
     if not files:
         raise SettingsError(f"there are no manifests in {folder}: set MANIFESTS to their folder")
     return read([manifest for file in files for manifest in _parse(file)])
@@ -107,6 +115,7 @@ def read(manifests: list[_Manifest]) -> Topology:
     topics: dict[str, int] = {}
     sinks: dict[str, str] = {}
     sources: list[Source] = []
+    bindings: dict[str, str] = {}
     by_kind = sorted(manifests, key=lambda each: _ORDER.get(each.get("kind", ""), -1))
     for manifest in by_kind:
         kind, name = manifest.get("kind", "?"), _name(manifest)
@@ -117,16 +126,19 @@ def read(manifests: list[_Manifest]) -> Topology:
                 sinks[name] = _sink_topic(manifest, topics, sinks)
             elif kind == _KIND_OF_SOURCE:
                 sources.append(_source(manifest, topics, sinks, sources))
+            elif kind == _KIND_OF_BINDING:
+                bindings.update(_binding(manifest, sinks, bindings))
             else:
-                raise _Refused("only ConfigMap, KafkaSource and KafkaSink belong here")  # noqa: TRY301 - one place tells the reasons
+                raise _Refused("only topics, sources, sinks and bindings belong here")  # noqa: TRY301 - one place tells the reasons
         except (_Refused, ValueError, TypeError) as reason:
             wrong.append(f"{kind} {name}: {reason}")
+    wrong += [] if wrong else _unbound(sources, sinks, bindings)
     if wrong:
         raise SettingsError("; ".join(wrong))
-    return Topology(topics, tuple(sources), sinks)
+    return Topology(topics, tuple(sources), sinks, bindings)
 
 
-_ORDER: Final = {_KIND_OF_TOPICS: 0, _KIND_OF_SINK: 1, _KIND_OF_SOURCE: 2}
+_ORDER: Final = {_KIND_OF_TOPICS: 0, _KIND_OF_SINK: 1, _KIND_OF_SOURCE: 2, _KIND_OF_BINDING: 3}
 
 
 def duration_s(text: str) -> float:
@@ -184,6 +196,35 @@ def _sink_topic(manifest: _Manifest, topics: _Manifest, sinks: _Manifest) -> str
     if spec.get("contentMode", "binary") != "binary":
         raise _Refused("contentMode must be binary: structured records do not keep their bytes")
     return topic
+
+
+def _binding(manifest: _Manifest, sinks: _Manifest, bindings: Mapping[str, str]) -> dict[str, str]:
+    spec = _part(manifest, "spec")
+    function = _reference({"ref": spec.get("subject")}, "subject", "Service")
+    if _part(spec, "subject").get("apiVersion") != _SERVING:
+        raise _Refused(f"subject must be a Service of {_SERVING}, not one of Kubernetes'")
+    sink = _reference(_part(spec, "sink"), "sink", _KIND_OF_SINK)
+    if sink not in sinks:
+        raise _Refused(f"unknown sink {sink}: no KafkaSink has that name")
+    if function in bindings:
+        raise _Refused(f"{function} is bound already: it publishes to one sink")
+    return {function: sink}
+
+
+def _unbound(
+    sources: list[Source], sinks: Mapping[str, str], bindings: Mapping[str, str]
+) -> list[str]:
+    """Say which function has nowhere to publish, and which sink nobody writes to."""
+    functions = {source.service for source in sources}
+    written = {*bindings.values(), *(source.delivery.dead_letter_sink for source in sources)}
+    return [
+        *(f"Service {each}: no SinkBinding" for each in sorted(functions - bindings.keys())),
+        *(
+            f"SinkBinding of {each}: no such function"
+            for each in sorted(bindings.keys() - functions)
+        ),
+        *(f"KafkaSink {each}: nobody writes to it" for each in sorted(sinks.keys() - written)),
+    ]
 
 
 def _source(
@@ -267,7 +308,9 @@ def main() -> int:
         return 2
     for source in topology.sources:
         order = "ordered" if source.ordered else "unordered"
-        sys.stdout.write(f"{source.topic} -> {source.name} ({order}) -> {source.service}\n")
+        sink = topology.bindings[source.service]
+        road = f"{source.topic} -> {source.name} ({order}) -> {source.service} -> {sink}"
+        sys.stdout.write(f"{road}\n")
     return 0
 
 

@@ -1,0 +1,168 @@
+"""Holds what the overlays promise beyond their schemas; the cluster tests render and apply them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from eventing import topology
+from infra.manifests import ROOT
+from linewatch import events
+from linewatch.settings import token_digest, tokens
+from tests.manifests.changed import BOX, BROKER, one, site
+
+_OVERLAYS = sorted(path.parent.name for path in ROOT.glob("infra/overlays/*/kustomization.yaml"))
+
+
+def _kustomization(folder):
+    return yaml.safe_load((ROOT / folder / "kustomization.yaml").read_text())
+
+
+def _literals(name):
+    listed = _kustomization(Path("infra/components/dev-tokens"))["secretGenerator"]
+    (found,) = [each["literals"] for each in listed if each["name"] == name]
+    return dict(literal.split("=", 1) for literal in found)
+
+
+def test_overlays_are_the_designs():
+    """There is an overlay a use: a small cluster, production, the broker, and the box."""
+    assert _OVERLAYS == ["box", "box-broker", "broker", "dev", "prod"]
+
+
+@pytest.mark.parametrize("name", _OVERLAYS)
+def test_overlay_stays_in_its_namespace(name):
+    """Every overlay puts everything into the namespace that is restricted."""
+    assert _kustomization(Path("infra/overlays") / name)["namespace"] == "linewatch"
+
+
+def test_dev_token_is_the_lines():
+    """The decoders know the token that the simulated lines of dev and box send."""
+    token = _literals("linewatch-line")["TOKEN"]
+    assert tokens(_literals("linewatch")["TOKENS"]) == {token_digest(token): "default"}
+    assert token.startswith("dev-only")
+
+
+def test_prod_brings_no_secret():
+    """Production takes its secrets, its Redis and its Kafka from its owner."""
+    assert _kustomization(Path("infra/overlays/prod"))["components"] == [
+        "../../components/external-redis",
+        "../../components/kafka-address",
+        "../../components/kafka-tls",
+    ]
+    assert not [each for each in site(Path("infra/overlays/prod")) if each.kind == "Secret"]
+
+
+def test_box_sources_are_the_manifests():
+    """On the box each KafkaSource has a ContainerSource that delivers to the same function."""
+    ours = [each for each in site(BOX) if each.kind == "ContainerSource"]
+    told = {each.name: each.spec["sink"]["ref"]["name"] for each in ours}
+    assert told == {source.name: source.service for source in topology.load().sources}
+    for each in ours:
+        (container,) = each.containers
+        assert container["args"] == ["dispatcher"]
+        assert {"name": "SOURCE", "value": each.name} in container["env"]
+
+
+def test_box_sinks_are_the_manifests():
+    """On the box each function is bound to the path of our sink that its KafkaSink names."""
+    patches = _kustomization(BOX)["patches"]
+    bound = {
+        patch["target"]["name"]: yaml.safe_load(patch["patch"])[0]["value"]["uri"]
+        for patch in patches
+        if patch.get("target", {}).get("kind") == "SinkBinding"
+    }
+    assert bound == {name: f"/{sink}" for name, sink in topology.load().bindings.items()}
+
+
+def test_box_makes_topics_first():
+    """Where our sink is Ready, the topics are there."""
+    (first,) = one("Deployment", "sink", site(BOX)).pod["initContainers"]
+    assert first["args"] == ["topics"]
+
+
+def _triggers():
+    return [each for each in site(BROKER) if each.kind == "Trigger"]
+
+
+def _types(trigger):
+    spec = trigger.spec
+    if "filter" in spec:
+        return {spec["filter"]["attributes"]["type"]}
+    return {each["exact"]["type"] for each in spec["filters"][0]["any"]}
+
+
+def test_every_trigger_filters_types():
+    """Each Trigger takes types of the contract by their exact name."""
+    for trigger in _triggers():
+        assert _types(trigger) <= events.TOPICS.keys()
+
+
+def test_broker_feeds_each_function():
+    """Through the broker each function gets the types that its topics would bring."""
+    got = {}
+    for trigger in _triggers():
+        if trigger.spec["subscriber"]["ref"]["kind"] == "Service":
+            got.setdefault(trigger.spec["subscriber"]["ref"]["name"], set()).update(_types(trigger))
+    wanted = {}
+    for source in topology.load().sources:
+        of_topic = {kind for kind, topic in events.TOPICS.items() if topic == source.topic}
+        wanted.setdefault(source.service, set()).update(of_topic)
+    assert got == wanted
+
+
+def test_replies_cannot_go_round():
+    """A score is the only reply, and no Trigger gives a score to who makes scores."""
+    takers = {
+        trigger.spec["subscriber"]["ref"]["name"]
+        for trigger in _triggers()
+        if events.UTTERANCE_SCORED in _types(trigger)
+    }
+    assert "sentiment" not in takers
+    assert takers == {"board", "scores"}
+
+
+def test_triggers_deliver_as_sources_do():
+    """A Trigger retries and gives up as a KafkaSource does, into a dead letter of the road."""
+    deliveries = {source.delivery.dead_letter_sink for source in topology.load().sources}
+    source = one("KafkaSource", "sentiment").spec["delivery"]
+    for trigger in _triggers():
+        delivery = dict(trigger.spec["delivery"])
+        assert delivery.pop("deadLetterSink")["ref"]["name"] in deliveries
+        assert delivery == {k: v for k, v in source.items() if k != "deadLetterSink"}
+
+
+def test_sentiment_replies_to_the_broker():
+    """Under a broker no SinkBinding is left for the sentiment function: its score is the reply."""
+    deleted = [
+        patch["target"]
+        for patch in _kustomization(BROKER)["patches"]
+        if "$patch: delete" in patch["patch"]
+    ]
+    assert deleted == [{"kind": "SinkBinding", "name": "sentiment"}]
+
+
+def test_gateway_calls_the_decoder():
+    """The simulated lines call the decoder by its name in the cluster, a replica a line."""
+    (container,) = one("Deployment", "gateway").containers
+    told = {each["name"]: each.get("value") for each in container["env"]}
+    assert re.fullmatch(r"http://decoder\.linewatch\.svc\.cluster\.local", told["HOST"])
+    assert told["LINES"] == "1"
+
+
+def test_functions_outwait_their_sources():
+    """A function's request may last as long as a source waits for its answer."""
+    longest_s = max(source.delivery.timeout_s for source in topology.load().sources)
+    for name in ("sentiment", "board"):
+        assert one("ksvc", name).template["spec"]["timeoutSeconds"] > longest_s
+
+
+def test_redis_keeps_what_it_took():
+    """Redis writes down what it acknowledged, evicts nothing, and has room to rewrite its log."""
+    (container,) = one("StatefulSet", "redis").containers
+    told = dict(zip(container["args"][::2], container["args"][1::2], strict=True))
+    assert told["--appendonly"] == "yes"
+    assert told["--maxmemory-policy"] == "noeviction"
+    assert (told["--maxmemory"], container["resources"]["limits"]["memory"]) == ("512mb", "1Gi")
