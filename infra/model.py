@@ -204,7 +204,7 @@ def _lay_out(
             if kind == "shipped" or name.rpartition("/")[2] not in _HALVES:
                 (made / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source / name, made / name)
-        _write_conf(Layout.of(made), PROFILES[profile])
+        write_conf(Layout.of(made), PROFILES[profile])
         if kind == "static":
             known = graph.KNOWN_SIZES.get(_halves(source, hashes))
             progress = Progress("building the decoding graph, once")
@@ -222,7 +222,7 @@ def _halves(source: Path, hashes: Mapping[str, Entry]) -> tuple[str, str]:
     return first, second
 
 
-def _write_conf(layout: Layout, options: Mapping[str, str]) -> None:
+def write_conf(layout: Layout, options: Mapping[str, str]) -> None:
     """Replace the conf files by our own: no dither, and the profile's options."""
     _rewrite(layout.mfcc_conf, {"dither": "0"})
     # The older kind of model has its decoding options inside Vosk.

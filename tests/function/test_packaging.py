@@ -92,6 +92,18 @@ def test_build_gets_what_it_needs(ignored, project):
     assert not needed & {pattern.strip("/") for pattern in ignored}
 
 
+def test_caches_stay_out(ignored):
+    """What git ignores is not sent to the build either: func does not read .gitignore."""
+    lines = (ROOT / ".gitignore").read_text().split()
+    assert {line.strip("/") for line in lines} <= {pattern.strip("/") for pattern in ignored}
+
+
+def test_own_image_plays_sentiment(func):
+    """Deployed by digest, with no command of func's, our image knows its role."""
+    envs = {env["name"]: env["value"] for env in func["run"]["envs"]}
+    assert envs["ROLE"] == "sentiment"
+
+
 def test_distribution_is_named_function(project):
     """Func's scaffold asks for a distribution of this name."""
     assert project["name"] == "function"
