@@ -19,7 +19,7 @@ from urllib.parse import quote
 import urllib3
 from flask import Flask, Response, request
 
-from eventing.log_redis import Log
+from eventing.log_redis import RedisLog
 from eventing.replica import Replica
 from eventing.server import Server, log_to_stderr
 from eventing.sink import answer_problems
@@ -98,7 +98,9 @@ class ActivatorSettings:
 class Activator:
     """The replicas of all functions, and what the dashboard is told of them."""
 
-    def __init__(self, told: ActivatorSettings, env: Mapping[str, str], event_log: Log) -> None:
+    def __init__(
+        self, told: ActivatorSettings, env: Mapping[str, str], event_log: RedisLog
+    ) -> None:
         self._told = told
         self._env = env
         self._log = event_log
@@ -227,7 +229,7 @@ def main(env: Mapping[str, str]) -> int:
     log_to_stderr()
     try:
         told = settings.load(ActivatorSettings, env)
-        event_log = Log.at(told.redis_url)
+        event_log = RedisLog.at(told.redis_url)
     except SettingsError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 2

@@ -1,6 +1,7 @@
 """The dead letters: what could not be delivered, listed with its reason, and replayed.
 
-``python -m eventing.dead_letters list|replay [--source NAME]``.
+``python -m eventing.dead_letters list|replay [--source NAME]``. What the log itself
+refused is listed too, as ``relay``: it lies in Redis, and cannot be replayed.
 """
 
 from __future__ import annotations
@@ -9,27 +10,25 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from eventing import request, topology
-from eventing.log_redis import Entry, Log
+from eventing import log, request, topology
+from eventing.entry import Entry
+from eventing.log import Log, LogSettings
+from eventing.log_redis import RedisLog
 from eventing.topology import Source, Topology
 from linewatch import events, settings
+from linewatch.decoder.relay import UNREADABLE
 from linewatch.errors import LinewatchError
 from linewatch.settings import setting
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetterSettings:
+class DeadLetterSettings(LogSettings):
     """What the command needs."""
 
-    redis_url: str = setting(
-        "REDIS_URL",
-        settings.url("redis", "rediss", "unix"),
-        settings.REDIS_URL,
-        "where the event log is",
-    )
     manifests: str = setting(
         "MANIFESTS", str, str(topology.FOLDER), "folder of the eventing manifests"
     )
@@ -47,33 +46,52 @@ def chosen(known: Topology, name: str | None) -> tuple[Source, ...]:
 def lines(event_log: Log, sources: Sequence[Source]) -> Iterator[str]:
     """Yield one line a dead letter: which event, where it failed and why; never its words."""
     for source in sources:
-        for entry in event_log.entries(source.delivery.dead_letter_topic):
+        for entry in event_log.letters(source):
             yield f"{source.name} {_line(entry)}"
 
 
-def _line(entry: Entry) -> str:
-    def told(name: str) -> str:
-        return entry.fields.get(f"ce_{name}".encode(), b"-").decode(errors="replace")
+def refused(redis_log: RedisLog) -> Iterator[str]:
+    """Yield one line a record that the log did not take from the relay."""
+    for entry in redis_log.entries(UNREADABLE):
+        yield f"relay {_which(entry)}: {_told(entry, b'reason')}"
 
+
+def _line(entry: Entry) -> str:
+    code, reason, where = (
+        _told(entry, name)
+        for name in (b"ce_knativeerrorcode", b"ce_reason", b"ce_knativeerrordest")
+    )
+    return f"{_which(entry)}: {code} {reason} from {where}"
+
+
+def _which(entry: Entry) -> str:
     at = events.at(entry.written_at_ms).isoformat(timespec="seconds")
-    why = f"{told('knativeerrorcode')} {told('reason')} from {told('knativeerrordest')}"
-    return f"{at} {told('type')} {told('source')} {told('id')}: {why}"
+    return " ".join([at, *(_told(entry, name) for name in (b"ce_type", b"ce_source", b"ce_id"))])
+
+
+def _told(entry: Entry, name: bytes) -> str:
+    return entry.fields.get(name, b"-").decode(errors="replace")
 
 
 def replay(event_log: Log, sources: Sequence[Source]) -> int:
-    """Publish the original of every dead letter to its topic, then delete it; return how many.
+    """Publish the original of every dead letter to its topic, then forget it; return how many.
 
     Raises:
         Unavailable: the log is away; what was not replayed is still there.
     """
     count = 0
     for source in sources:
-        topic = source.delivery.dead_letter_topic
-        for entry in event_log.entries(topic):
+        for entry in event_log.letters(source):
             event_log.publish([request.original(source, entry)])
-            event_log.delete(topic, entry)
+            event_log.replayed(source, entry)
             count += 1
     return count
+
+
+def _of_relay(told: DeadLetterSettings, source: str | None) -> Iterator[str]:
+    if not source and told.redis_url:
+        with closing(RedisLog.at(told.redis_url)) as redis_log:
+            yield from refused(redis_log)
 
 
 def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
@@ -85,11 +103,12 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     try:
         told = settings.load(DeadLetterSettings, env)
         sources = chosen(topology.load(Path(told.manifests)), asked.source)
-        event_log = Log.at(told.redis_url)
-        if asked.do == "list":
-            sys.stdout.writelines(f"{line}\n" for line in lines(event_log, sources))
-        else:
-            sys.stdout.write(f"{replay(event_log, sources)} replayed\n")
+        with closing(log.at(told)) as event_log:
+            if asked.do == "list":
+                sys.stdout.writelines(f"{line}\n" for line in lines(event_log, sources))
+                sys.stdout.writelines(f"{line}\n" for line in _of_relay(told, asked.source))
+            else:
+                sys.stdout.write(f"{replay(event_log, sources)} replayed\n")
     except LinewatchError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 2

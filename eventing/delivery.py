@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 import urllib3
+from urllib3.util import parse_url
 
 from eventing.request import ERROR_BYTES, Event, Failure
 from eventing.topology import Source
@@ -35,11 +36,18 @@ def is_retried(status: int | None) -> bool:
 class Courier:
     """Brings the events of one source to its function over kept connections."""
 
-    def __init__(self, source: Source, url: str, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        source: Source,
+        url: str,
+        stopping: threading.Event,
+        retried: Callable[[], None] = lambda: None,
+    ) -> None:
         self._source = source
         self._url = url
-        self._path = urlsplit(url).path or "/"
+        self._path = parse_url(url).request_uri
         self._stopping = stopping
+        self._retried = retried
         self._pool = urllib3.connection_from_url(
             url, maxsize=IN_FLIGHT, timeout=urllib3.Timeout(total=source.delivery.timeout_s)
         )
@@ -57,6 +65,7 @@ class Courier:
                 return failure
             if self._stopping.wait(delivery.delay_s(attempt)):
                 raise Stopped
+            self._retried()
             failure = self._post(event)
         return failure
 

@@ -1,7 +1,8 @@
-"""The dispatcher: runs every KafkaSource of the manifests on the local event log.
+"""The dispatcher: runs the KafkaSources of the manifests on the event log, Kafka or Redis.
 
 ``python -m eventing.dispatcher``; ends with status 0 on SIGTERM, once the
-deliveries under way are settled or their time is up.
+deliveries under way are settled or their time is up. Without ``SOURCE`` it runs them
+all; as a Knative ContainerSource it runs the one named there and delivers to ``K_SINK``.
 """
 
 from __future__ import annotations
@@ -17,10 +18,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from eventing import log as event_log
 from eventing import topology
 from eventing.delivery import Courier
+from eventing.door import Door
+from eventing.hands import Hands
 from eventing.lane import Lane, tracks
-from eventing.log_redis import Log
+from eventing.log import LogSettings
+from eventing.log_kafka import KafkaLog
+from eventing.log_redis import RedisLog
+from eventing.meters import DispatcherMeters, Outcome
+from eventing.subscription import Subscription
 from eventing.topology import Source, Topology
 from linewatch import settings
 from linewatch.errors import SettingsError, Unavailable
@@ -29,17 +37,22 @@ from linewatch.settings import setting
 log = logging.getLogger(__name__)
 
 _REPORT_S = 1.0
+_LEAVE_S = 5.0
+_WANTED = "the source that K_SINK takes, by its name in the manifests; none = all of them"
 
 
 @dataclass(frozen=True, slots=True)
-class DispatcherSettings:
+class DispatcherSettings(LogSettings):
     """What the dispatcher needs."""
 
-    redis_url: str = setting(
-        "REDIS_URL",
-        settings.url("redis", "rediss", "unix"),
-        settings.REDIS_URL,
-        "where the event log is",
+    bind: str = setting("BIND", str, "127.0.0.1", "the address of health and metrics")
+    port: int = setting("PORT", settings.whole(0, 65535), "0", "their port; 0 = none")
+    sources: tuple[str, ...] = setting("SOURCE", settings.names, "", _WANTED)
+    sink: str = setting(
+        "K_SINK",
+        settings.url("http", "https"),
+        "",
+        "where deliveries go instead of SERVICE_URL; Knative sets it",
     )
     service_url: str = setting(
         "SERVICE_URL",
@@ -64,38 +77,72 @@ class DispatcherSettings:
     )
 
 
+def chosen(told: DispatcherSettings, known: Topology) -> tuple[Source, ...]:
+    """Return the sources to run.
+
+    Raises:
+        SettingsError: there is none of that name, or K_SINK would get several.
+    """
+    sources = tuple(known.source(name) for name in told.sources) or known.sources
+    if told.sink and len(sources) != 1:
+        names = ", ".join(source.name for source in sources)
+        raise SettingsError(f"K_SINK takes one source: set SOURCE to one of {names}")
+    return sources
+
+
 class Dispatcher:
-    """Every source's lanes, the trimming of the log and the report to the dashboard."""
+    """The readers of every source it runs, and the report to the dashboard."""
 
-    def __init__(self, told: DispatcherSettings, sources: Topology) -> None:
+    def __init__(self, told: DispatcherSettings, known: Topology) -> None:
         self._told = told
-        self._topology = sources
-        self._log = Log.at(told.redis_url)
+        self._topology = known
+        self._sources = chosen(told, known)
+        self._log = event_log.at(told)
+        self._board = self._log if isinstance(self._log, RedisLog) else _board(told)
         self._stopping = threading.Event()
-        self._lanes = [lane for source in sources.sources for lane in self._lanes_of(source)]
+        self._is_away = False
+        self.meters = DispatcherMeters()
+        self._readers = [each for source in self._sources for each in self._readers_of(source)]
 
-    def _lanes_of(self, source: Source) -> list[Lane]:
-        # "/": a Service is addressed at its root.
-        url = self._told.service_url.replace("{name}", source.service) + "/"
-        courier = Courier(source, url, self._stopping)
+    def _readers_of(self, source: Source) -> list[Lane] | list[Subscription]:
+        self.meters.begin(source.name)
+        hands = Hands(source, self._courier(source), self._log, self._stopping, self.meters)
+        name = self._told.consumer
+        if isinstance(self._log, KafkaLog):
+            kafka = self._log
+            return [Subscription(hands, lambda own: kafka.feed(source, own, name), self._stopping)]
         return [
-            Lane(
-                source,
-                track,
-                self._log,
-                courier,
-                consumer=self._told.consumer,
-                stopping=self._stopping,
-            )
+            Lane(hands, track, self._log, consumer=name, stopping=self._stopping)
             for track in tracks(source)
         ]
 
+    def _courier(self, source: Source) -> Courier:
+        # "/": a Service is addressed at its root.
+        service = self._told.service_url.replace("{name}", source.service) + "/"
+        return Courier(
+            source,
+            self._told.sink or service,
+            self._stopping,
+            lambda: self.meters.count(source.name, Outcome.RETRIED),
+        )
+
+    def check(self) -> None:
+        """Return if the log in Kafka can be read.
+
+        Raises:
+            SettingsError: no broker lets us in, or a topic is missing.
+        """
+        if isinstance(self._log, KafkaLog):
+            dead = {source.delivery.dead_letter_topic for source in self._sources}
+            self._log.brokers.check(dead | {source.topic for source in self._sources})
+
     def start(self) -> None:
         """Begin to dispatch, on threads of its own."""
-        for source in self._topology.sources:
-            log.info("%s: %s -> %s", source.name, source.topic, source.service)
-        for lane in self._lanes:
-            lane.start()
+        for source in self._sources:
+            where = self._told.sink or source.service
+            log.info("%s: %s -> %s", source.name, source.topic, where)
+        for reader in self._readers:
+            reader.start()
         threading.Thread(target=self._run, name="survey", daemon=True).start()
 
     def stop(self) -> bool:
@@ -104,12 +151,20 @@ class Dispatcher:
         deadline = time.monotonic() + self._told.grace_s
         while self.in_hand and time.monotonic() < deadline:
             time.sleep(0.02)
-        return not self.in_hand
+        settled = not self.in_hand
+        for reader in self._readers:
+            reader.join(max(0.0, deadline + _LEAVE_S - time.monotonic()))
+        return settled
 
     @property
     def in_hand(self) -> int:
         """How many entries are being delivered now."""
-        return sum(lane.in_hand for lane in self._lanes)
+        return sum(reader.in_hand for reader in self._readers)
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether every source is read: none waits for the log."""
+        return all(reader.is_reading for reader in self._readers)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -118,13 +173,21 @@ class Dispatcher:
 
     def _look_after(self) -> None:
         try:
-            self._log.report("dispatcher", self.survey())
-        except Unavailable:
-            # The lanes say that the log is away; what expires on the dashboard says it too.
-            log.debug("dispatcher: no report")
+            found = self.survey()
+            if self._board is not None:
+                self._board.report("dispatcher", found)
+            self._tell()
+        except Unavailable as error:
+            self._tell(error.detail)
+
+    def _tell(self, why_away: str = "") -> None:
+        """Say once that there is no report; what expires on the dashboard says it too."""
+        if bool(why_away) != self._is_away:
+            log.warning("dispatcher: %s", f"no report, {why_away}" if why_away else "reports again")
+        self._is_away = bool(why_away)
 
     def survey(self) -> Mapping[str, int]:
-        """Trim the log and return each source's lag and dead letters.
+        """Return each source's lag and dead letters; trims the log in Redis.
 
         Raises:
             Unavailable: the log is away.
@@ -132,12 +195,17 @@ class Dispatcher:
         found: dict[str, int] = {}
         for topic in self._topology.topics:
             readers = [each for each in self._topology.sources if each.topic == topic]
-            lags = self._log.trim(topic, [source.group for source in readers])
+            lags = self._log.lags(topic, [source.group for source in readers])
             for source, lag in zip(readers, lags, strict=True):
-                found[f"lag.{source.name}"] = lag
-                dead = self._log.count(source.delivery.dead_letter_topic)
-                found[f"dead.{source.name}"] = dead
+                if source in self._sources:
+                    dead = self._log.dead(source)
+                    self.meters.show(source.name, lag, dead)
+                    found |= {f"lag.{source.name}": lag, f"dead.{source.name}": dead}
         return found
+
+
+def _board(told: DispatcherSettings) -> RedisLog | None:
+    return RedisLog.at(told.redis_url) if told.redis_url else None
 
 
 def _end(died: threading.ExceptHookArgs) -> None:
@@ -152,18 +220,28 @@ def main(env: Mapping[str, str]) -> int:
     try:
         told = settings.load(DispatcherSettings, env)
         dispatcher = Dispatcher(told, topology.load(Path(told.manifests)))
+        dispatcher.check()
+        door = _door(told, dispatcher)
     except SettingsError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 2
     threading.excepthook = _end
     ends = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    if door is not None:
+        door.open()
     dispatcher.start()
     signal.sigwait(ends)
     log.info("dispatcher: stops, %d deliveries under way", dispatcher.in_hand)
     if not dispatcher.stop():
         log.warning("dispatcher: the rest is delivered after the next start")
     return 0
+
+
+def _door(told: DispatcherSettings, dispatcher: Dispatcher) -> Door | None:
+    if not told.port:
+        return None
+    return Door(told.bind, told.port, lambda: dispatcher.is_reading, dispatcher.meters.text)
 
 
 if __name__ == "__main__":

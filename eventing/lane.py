@@ -1,4 +1,4 @@
-"""A lane: partitions of one source that are read together and settled entry by entry.
+"""A lane: partitions of one source, read together from Redis and settled entry by entry.
 
 An unordered source is one lane over all partitions with 50 deliveries under way;
 an ordered one is a lane a partition with one.
@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from eventing import request
-from eventing.delivery import IN_FLIGHT, Courier, Stopped
-from eventing.log_redis import CLAIM_IDLE_MS, Entry, Group, Log
+from eventing.delivery import IN_FLIGHT
+from eventing.entry import Entry
+from eventing.hands import Hands
+from eventing.log_redis import CLAIM_IDLE_MS, Group, RedisLog
 from eventing.topology import Source
 from linewatch.errors import Unavailable
-from linewatch.events import PARTITIONS, Record
+from linewatch.events import PARTITIONS
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +49,9 @@ class Lane:
 
     def __init__(
         self,
-        source: Source,
+        hands: Hands,
         track: Track,
-        event_log: Log,
-        courier: Courier,
+        event_log: RedisLog,
         *,
         consumer: str,
         stopping: threading.Event,
@@ -59,10 +59,11 @@ class Lane:
         idle_ms: int = CLAIM_IDLE_MS,
         upkeep_s: float = _UPKEEP_S,
     ) -> None:
+        source = hands.source
         self._source = source
+        self._hands = hands
         self._track = track
         self._log = event_log
-        self._courier = courier
         self._group = Group(source.topic, source.group, consumer)
         self._stopping = stopping
         self._clock = clock
@@ -72,7 +73,7 @@ class Lane:
         self._away = False
         self._slots = threading.Semaphore(track.most)
         self._room = threading.Condition()
-        self._in_hand: set[tuple[int, str]] = set()
+        self._in_hand: set[tuple[int, int]] = set()
         name = f"{source.name}-{track.partitions[0]}"
         self._reader = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -80,6 +81,11 @@ class Lane:
     def in_hand(self) -> int:
         """How many entries were read and are not settled."""
         return len(self._in_hand)
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether it reads, or waits for the log to come back."""
+        return not self._away
 
     def start(self) -> None:
         """Begin to read on a thread of its own."""
@@ -151,8 +157,7 @@ class Lane:
         try:
             while waiting and not self._stopping.is_set():
                 if self._slots.acquire(timeout=self._upkeep_s):
-                    args = (waiting.popleft(),)
-                    threading.Thread(target=self._settle, args=args, daemon=True).start()
+                    self._hands.take(waiting.popleft(), self._settled, self._released)
                 else:
                     self._touch()
         finally:
@@ -163,39 +168,9 @@ class Lane:
             self._in_hand.difference_update(entry.place for entry in entries)
             self._room.notify_all()
 
-    def _settle(self, entry: Entry) -> None:
-        try:
-            letter = self._deliver(entry)
-            if letter is not None:
-                self._insist(lambda: self._log.publish([letter]))
-            self._insist(lambda: self._log.acknowledge(self._group, entry))
-        except Stopped:
-            log.info("%s: an entry is left for the next start", self._source.name)
-        finally:
-            self._slots.release()
-            self._let_go([entry])
+    def _settled(self, entry: Entry) -> None:
+        self._log.acknowledge(self._group, entry)
 
-    def _deliver(self, entry: Entry) -> Record | None:
-        """Return the dead letter of an entry that could not be delivered."""
-        if not entry.fields:
-            return None
-        event, key = request.event_of(self._source, entry)
-        failure = self._courier.deliver(event)
-        if failure is None:
-            return None
-        log.warning(
-            "%s: dead letter, %s answered %s",
-            self._source.name,
-            self._source.service,
-            failure.status or "not at all",
-        )
-        return request.dead_letter(self._source, event, key, failure)
-
-    def _insist(self, act: Callable[[], None]) -> None:
-        """Repeat *act* until the log is back: an entry is settled once and for all."""
-        while True:
-            try:
-                return act()
-            except Unavailable:
-                if self._stopping.wait(_BACKOFF_S):
-                    raise Stopped from None
+    def _released(self, entry: Entry) -> None:
+        self._slots.release()
+        self._let_go([entry])

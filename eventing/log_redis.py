@@ -1,6 +1,6 @@
 """The local event log: Redis streams, one a partition of a topic, read by consumer groups.
 
-This is the only module of ``eventing`` that knows Redis; a log on Kafka stands
+This is the only module of ``eventing`` that knows Redis; the log in Kafka stands
 behind the same methods.
 """
 
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError, ResponseError
 
+from eventing.entry import Entry
+from eventing.topology import Source
 from linewatch import keys
 from linewatch.decoder.relay import RedisLogWriter, connect
 from linewatch.errors import StoreUnavailable
@@ -29,6 +31,8 @@ KEPT: Final = 10_000
 CLAIM_IDLE_MS: Final = 5_000
 _READ_S: Final = 1.0
 _ALL: Final = tuple(range(PARTITIONS))
+# Entries one millisecond can hold, when its ids are to be told as one number.
+_A_MS: Final = 1_000_000
 
 # KEYS: stream. ARGV: groups. Trims below what all of them acknowledged (if all of
 # them exist) and returns for each how many entries it has not acknowledged.
@@ -79,37 +83,21 @@ return lags
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One record as it lies in a partition, unread: *fields* may be anything."""
-
-    partition: int
-    entry_id: str
-    fields: Mapping[bytes, bytes]
-
-    @property
-    def place(self) -> tuple[int, str]:
-        """What names the entry inside its topic."""
-        return self.partition, self.entry_id
-
-    @property
-    def offset(self) -> int:
-        """The entry's place as one number that only grows, like a Kafka offset."""
-        ms, _, sequence = self.entry_id.partition("-")
-        return int(ms) * 1_000_000 + int(sequence)
-
-    @property
-    def written_at_ms(self) -> int:
-        """When it was written, by Redis' clock."""
-        return int(self.entry_id.partition("-")[0])
-
-
-@dataclass(frozen=True, slots=True)
 class Group:
     """A consumer group on one topic, and the name this process reads it under."""
 
     topic: str
     name: str
     consumer: str
+
+
+def _entry(partition: int, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
+    ms, _, sequence = entry_id.decode().partition("-")
+    return Entry(partition, int(ms) * _A_MS + int(sequence), fields, int(ms))
+
+
+def _id(offset: int) -> str:
+    return f"{offset // _A_MS}-{offset % _A_MS}"
 
 
 @contextmanager
@@ -120,7 +108,7 @@ def _translated() -> Iterator[None]:
         raise StoreUnavailable(f"the event log is away: {type(error).__name__}") from error
 
 
-class Log:
+class RedisLog:
     """The whole event log. Every method raises `StoreUnavailable` while Redis is away."""
 
     def __init__(self, client: Redis) -> None:
@@ -130,7 +118,7 @@ class Log:
         self._survey: Callable[..., Any] = client.register_script(_SURVEY)
 
     @classmethod
-    def at(cls, url: str, timeout_s: float = _READ_S + 0.25) -> Log:
+    def at(cls, url: str, timeout_s: float = _READ_S + 0.25) -> RedisLog:
         """Return the log at *url*; nothing is connected yet.
 
         A reader's *timeout_s* must be longer than its longest wait for an entry.
@@ -179,7 +167,7 @@ class Log:
                 group.name, group.consumer, dict(streams), count=count, block=wait_ms
             )
         return [
-            Entry(partition_of[stream], entry_id.decode(), fields)
+            _entry(partition_of[stream], entry_id, fields)
             for stream, entries in found
             for entry_id, fields in entries
         ]
@@ -195,7 +183,7 @@ class Log:
                 pipe.xautoclaim(stream, group.name, group.consumer, idle_ms, count=20)
             replies = pipe.execute()
         return [
-            Entry(partition, entry_id.decode(), fields)
+            _entry(partition, entry_id, fields)
             for partition, reply in zip(several, replies, strict=True)
             for entry_id, fields in reply[1]
             if entry_id is not None
@@ -208,21 +196,22 @@ class Log:
                 pipe.xpending(keys.log(group.topic, partition), group.name)
             return sum(reply["pending"] for reply in pipe.execute())
 
-    def touch(self, group: Group, entries: Iterable[tuple[int, str]]) -> None:
-        """Show that *entries* (partition, id) are still being worked on."""
+    def touch(self, group: Group, entries: Iterable[tuple[int, int]]) -> None:
+        """Show that *entries* (partition, offset) are still being worked on."""
         with _translated(), self._client.pipeline(transaction=False) as pipe:
-            for partition, entry_id in entries:
+            for partition, offset in entries:
                 stream = keys.log(group.topic, partition)
-                pipe.xclaim(stream, group.name, group.consumer, 0, [entry_id], justid=True)
+                pipe.xclaim(stream, group.name, group.consumer, 0, [_id(offset)], justid=True)
             pipe.execute()
 
     def acknowledge(self, group: Group, entry: Entry) -> None:
         """Tell that *entry* was delivered, or put into the dead letters."""
         with _translated():
-            self._client.xack(keys.log(group.topic, entry.partition), group.name, entry.entry_id)
+            stream = keys.log(group.topic, entry.partition)
+            self._client.xack(stream, group.name, _id(entry.offset))
 
-    def trim(self, topic: str, groups: Sequence[str]) -> tuple[int, ...]:
-        """Drop what every one of *groups* acknowledged; return each one's lag in entries.
+    def lags(self, topic: str, groups: Sequence[str]) -> tuple[int, ...]:
+        """Return each one's lag in entries, and drop what every one of *groups* acknowledged.
 
         A topic without groups keeps its last `KEPT` records.
         """
@@ -250,27 +239,44 @@ class Log:
                 pipe.xrange(keys.log(topic, partition))
             replies = pipe.execute()
         found = [
-            Entry(partition, entry_id.decode(), fields)
+            _entry(partition, entry_id, fields)
             for partition, entries in enumerate(replies)
             for entry_id, fields in entries
         ]
         return sorted(found, key=lambda entry: entry.offset)
 
-    def delete(self, topic: str, entry: Entry) -> None:
-        """Remove one record."""
+    def dead(self, source: Source) -> int:
+        """Return how many dead letters of *source* were not replayed."""
+        return self.count(source.delivery.dead_letter_topic)
+
+    def letters(self, source: Source) -> list[Entry]:
+        """Return the dead letters of *source* that were not replayed, oldest first."""
+        return self.entries(source.delivery.dead_letter_topic)
+
+    def replayed(self, source: Source, letter: Entry) -> None:
+        """Remove *letter*, which was replayed."""
         with _translated():
-            self._client.xdel(keys.log(topic, entry.partition), entry.entry_id)
+            stream = keys.log(source.delivery.dead_letter_topic, letter.partition)
+            self._client.xdel(stream, _id(letter.offset))
 
     def report(self, role: str, fields: Mapping[str, int]) -> None:
-        """Show *fields* on the dashboard until `keys.HEALTH_EXPIRES_MS` pass without a report."""
+        """Show *fields* on the dashboard until `keys.HEALTH_EXPIRES_MS` pass without a report.
+
+        Where several processes share a role, each tells of its own fields.
+        """
         with _translated(), self._client.pipeline(transaction=True) as pipe:
-            pipe.delete(keys.health(role))
             if fields:
                 pipe.hset(keys.health(role), mapping=dict(fields))
                 pipe.pexpire(keys.health(role), keys.HEALTH_EXPIRES_MS)
+            else:
+                pipe.delete(keys.health(role))
             pipe.execute()
 
     def ping(self) -> None:
         """Return if Redis answers."""
         with _translated():
             self._client.ping()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from eventing.log_redis import Entry
+from eventing.entry import Entry
 from eventing.topology import Source
 from linewatch import events
 from linewatch.errors import BadEvent

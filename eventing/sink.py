@@ -11,7 +11,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -19,17 +20,21 @@ from pathlib import Path
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from eventing import log as logs
 from eventing import topology
-from eventing.log_redis import Log
+from eventing.log import Log, LogSettings
+from eventing.log_kafka import KafkaLog
+from eventing.meters import SinkMeters, Taking
 from eventing.server import Server, log_to_stderr
 from eventing.topology import Topology
-from linewatch import events, settings
+from linewatch import events, exposition, settings
 from linewatch.errors import (
     BadEvent,
     LinewatchError,
     NotFound,
     SettingsError,
     TooLarge,
+    Unavailable,
     of_status,
     problem,
 )
@@ -40,23 +45,18 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 1024 * 1024
 _THREADS = 16
-# The caller is told within a second that the log is away.
+# The caller is told within a second that Redis is away; Kafka may need longer to elect.
 _ANSWER_S = 0.8
+_KAFKA_ANSWER_S = 5.0
 _JSON = re.compile(r"[^/]+/([^;]+\+)?json\s*(;.*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class SinkSettings:
+class SinkSettings(LogSettings):
     """What the sink needs."""
 
     host: str = setting("BIND", str, "127.0.0.1", "the address to listen on")
     port: int = setting("PORT", settings.whole(1, 65535), "8091", "the port to listen on")
-    redis_url: str = setting(
-        "REDIS_URL",
-        settings.url("redis", "rediss", "unix"),
-        settings.REDIS_URL,
-        "where the event log is",
-    )
     manifests: str = setting(
         "MANIFESTS", str, str(topology.FOLDER), "folder of the eventing manifests"
     )
@@ -91,14 +91,22 @@ def create(event_log: Log, sinks: Mapping[str, str]) -> Flask:
     """Return the app that writes to *event_log*; *sinks* maps a path to its topic."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    meters = SinkMeters()
+    for name in sinks:
+        meters.begin(name)
 
     @app.post("/<name>")
     def _publish(name: str) -> tuple[str, int]:
         if name not in sinks:
             raise NotFound(f"there is no sink {name[:80]!r}: use {', '.join(sorted(sinks))}")
-        record = record_of(dict(request.headers), request.get_data(), sinks[name])
-        event_log.publish([record])
+        with _counted(meters, name):
+            record = record_of(dict(request.headers), request.get_data(), sinks[name])
+            event_log.publish([record])
         return "", HTTPStatus.ACCEPTED
+
+    @app.get("/metrics")
+    def _metrics() -> Response:
+        return Response(meters.text(), content_type=exposition.CONTENT_TYPE)
 
     @app.get("/health/liveness")
     def _alive() -> tuple[str, int]:
@@ -111,6 +119,19 @@ def create(event_log: Log, sinks: Mapping[str, str]) -> Flask:
 
     answer_problems(app)
     return app
+
+
+@contextmanager
+def _counted(meters: SinkMeters, sink: str) -> Iterator[None]:
+    try:
+        yield
+    except Unavailable:
+        meters.count(sink, Taking.FAILED)
+        raise
+    except (LinewatchError, HTTPException):
+        meters.count(sink, Taking.REFUSED)
+        raise
+    meters.count(sink, Taking.TAKEN)
 
 
 def answer_problems(app: Flask) -> None:
@@ -132,19 +153,31 @@ def answer_problems(app: Flask) -> None:
         return Response(body, status, headers)
 
 
+def log_of(told: SinkSettings, sinks: Mapping[str, str]) -> Log:
+    """Return the log that *told* names, once it is known to let us in.
+
+    Raises:
+        SettingsError: the settings are wrong, or Kafka is away or has no such topics.
+    """
+    event_log = logs.at(told, _KAFKA_ANSWER_S if told.kafka_brokers else _ANSWER_S)
+    if isinstance(event_log, KafkaLog):
+        event_log.brokers.check(sinks.values())
+    return event_log
+
+
 def main(env: Mapping[str, str]) -> int:
     """Serve until SIGTERM; return the exit status if nothing was started."""
     log_to_stderr()
     try:
         told = settings.load(SinkSettings, env)
         read: Topology = topology.load(Path(told.manifests))
-        event_log = Log.at(told.redis_url, _ANSWER_S)
+        event_log = log_of(told, read.sinks)
     except SettingsError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 2
     log.info("sink: %s on port %d", ", ".join(sorted(read.sinks)), told.port)
     bind = f"{told.host}:{told.port}"
-    Server(lambda: create(event_log, read.sinks), bind, _THREADS).run()
+    Server(lambda: create(event_log, read.sinks), bind, _THREADS, event_log.close).run()
     return 0
 
 

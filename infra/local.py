@@ -16,9 +16,10 @@ from infra.console import Console
 from infra.process import Role, Say
 from infra.supervisor import StartFailed, StopSignals, Supervisor
 from linewatch.errors import SettingsError
-from linewatch.settings import load, path, setting, url, whole
+from linewatch.settings import load, one_of, path, setting, url, whole
 
 _PORTS: Final = whole(1, 65_535)
+_BROKERS: Final = "127.0.0.1:9092"
 _WRONG_SETTING: Final = 2
 _INTERRUPTED: Final = 130
 
@@ -32,6 +33,8 @@ class LocalSettings:
     redis_url: str = setting(
         "REDIS_URL", url("redis", "rediss", "unix"), "", "a Redis of yours; none starts one"
     )
+    log: str = setting("LOG", one_of("redis", "kafka"), "redis", "where the event log is")
+    kafka_brokers: str = setting("KAFKA_BROKERS", str, "", "Kafka's addresses, for LOG=kafka")
     state_dir: Path = setting("STATE_DIR", path, ".linewatch", "the folder of what is kept")
     decoder_port: int = setting("DECODER_PORT", _PORTS, "8081", "the first decoder's port")
     activator_port: int = setting("ACTIVATOR_PORT", _PORTS, "8090", "the activator's port")
@@ -81,6 +84,7 @@ def site_of(settings: LocalSettings, folder: Path, env: Mapping[str, str], say: 
         lines=settings.lines,
         environment=env,
         decoder_environment=model.decoder_env(),
+        brokers=(settings.kafka_brokers or _BROKERS) if settings.log == "kafka" else "",
     )
 
 
@@ -113,7 +117,8 @@ def run(env: Mapping[str, str], console: Console) -> None:
     stop.install()
 
     def ready() -> None:
-        console.say("linewatch", f"everything is kept in REDIS_URL={site.redis_url}")
+        events = f", events in KAFKA_BROKERS={site.brokers}" if site.brokers else ""
+        console.say("linewatch", f"everything is kept in REDIS_URL={site.redis_url}{events}")
         took_s = time.monotonic() - begun_s
         address = f"http://127.0.0.1:{site.ports.dashboard}"
         console.say("linewatch", f"ready in {took_s:.1f} s, Ctrl-C stops it: {address}")

@@ -26,7 +26,8 @@ class Role:
     """What a process is for: its command, its whole environment, and how one sees it is ready.
 
     ``orphan_signal`` is what it gets if the launcher is killed, ``pass_fds`` are file
-    descriptors of the launcher that it keeps open.
+    descriptors of the launcher that it keeps open. A role that ``ends`` is a command:
+    ready once it ended well, and not started again.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Role:
     folder: Path | None = None
     orphan_signal: int = signal.SIGTERM
     pass_fds: tuple[int, ...] = ()
+    ends: bool = False
 
 
 class Process:
@@ -77,6 +79,11 @@ class Process:
     def is_alive(self) -> bool:
         """Whether it runs."""
         return self._running is not None and self._running.poll() is None
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it ended with exit code 0."""
+        return self._running is not None and self._running.poll() == 0
 
     @property
     def how_it_ended(self) -> str:

@@ -16,7 +16,11 @@ from linewatch import keys
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 #: What a shell may hold for others, and each role is told by the launcher or not at all.
-_DROPPED: Final = {"PYTHONDONTWRITEBYTECODE", "LINES", "HOST", "BIND", "PORT", "K_SINK"}
+_DROPPED: Final = frozenset(
+    ("PYTHONDONTWRITEBYTECODE", "LINES", "HOST", "BIND", "PORT", "K_SINK", "SOURCE")
+)
+#: Which log it is, is the launcher's to say: nothing of Kafka's may leak into a run on Redis.
+_KAFKAS: Final = ("KAFKA_", "SSL_CERT_PATH")
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -41,6 +45,8 @@ class Site:
     lines: int
     environment: Mapping[str, str]
     decoder_environment: Mapping[str, str]
+    #: Kafka's addresses; none = the log is in Redis.
+    brokers: str = ""
 
     def role(self, name: str, *command: str, probe: probes.Probe, **told: object) -> Role:
         """Make the role of a Python module or program run by this interpreter."""
@@ -54,8 +60,11 @@ class Site:
 
     def _environment_with(self, told: Mapping[str, object]) -> dict[str, str]:
         kept = {name: value for name, value in self.environment.items() if name not in _DROPPED}
+        if not self.brokers:
+            kept = {name: kept[name] for name in kept if not name.startswith(_KAFKAS)}
         return {
             **kept,
+            **({"KAFKA_BROKERS": self.brokers} if self.brokers else {}),
             **_ONE_THREAD,
             "PYTHONPATH": os.pathsep.join((str(ROOT / "functions"), str(ROOT))),
             "PYTHONUNBUFFERED": "1",
@@ -78,7 +87,12 @@ def stages(site: Site) -> tuple[tuple[Role, ...], ...]:
     """Return the roles beside Redis, in the order they start: the next stage needs the last."""
     served = (*_decoders(site), _sink(site), _activator(site), _dashboard(site))
     callers = (_simulator(site),) if site.lines else ()
-    return (served, (_dispatcher(site),), callers)
+    before = ((_topics(site),),) if site.brokers else ()
+    return (*before, served, (_dispatcher(site),), callers)
+
+
+def _topics(site: Site) -> Role:
+    return replace(site.role("topics", "eventing.topics", probe=lambda: True), ends=True)
 
 
 def _decoders(site: Site) -> tuple[Role, ...]:

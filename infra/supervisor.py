@@ -115,8 +115,10 @@ class Supervisor:
         name = process.role.name
         if not process.is_alive:
             process.sweep()
+            if process.role.ends and process.ended_well:
+                return True
             raise StartFailed(f"{name} {process.how_it_ended}: {process.last_line}".rstrip(": "))
-        if process.role.is_ready():
+        if not process.role.ends and process.role.is_ready():
             self._say(name, "is ready")
             return True
         if waited_s > process.role.ready_within_s:
@@ -125,7 +127,8 @@ class Supervisor:
 
     def _watch(self) -> None:
         now_s = self._clock()
-        cares = [_Care(process, now_s) for stage in self._stages for process in stage]
+        lasting = [each for stage in self._stages for each in stage if not each.role.ends]
+        cares = [_Care(process, now_s) for process in lasting]
         while not self._stop.count:
             for care in cares:
                 self._look_after(care)

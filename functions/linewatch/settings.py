@@ -25,6 +25,8 @@ S = TypeVar("S")
 BOOT_FAILED: Final = 4
 _TRUE: Final = {"1", "true", "yes", "on"}
 _FALSE: Final = {"0", "false", "no", "off", ""}
+_PORT_END: Final = 1 << 16
+_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 def setting(name: str, parse: Callable[[str], Any], default: str | None, meaning: str) -> Any:  # noqa: ANN401 - a field's default has the field's type
@@ -173,7 +175,46 @@ def path(raw: str) -> Path:
     return Path(raw).expanduser()
 
 
+def addresses(raw: str) -> tuple[str, ...]:
+    """Parse ``host:port`` pairs, comma-separated."""
+    found = names(raw)
+    for each in found:
+        host, _, port = each.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < _PORT_END:
+            raise ValueError("use host:port, comma-separated")
+    return found
+
+
+def _file(raw: str) -> str:
+    """Parse a path at which a file can be read; an empty string stays empty."""
+    if raw:
+        try:
+            path(raw).open("rb").close()
+        except OSError as error:
+            raise ValueError(f"cannot be read, {error.strerror}") from None
+    return raw
+
+
 REDIS_URL: Final = "redis://127.0.0.1:6379/0"
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """Which event log, and how to be let in: the same in every role that reads or writes it."""
+
+    kafka_brokers: tuple[str, ...] = setting(
+        "KAFKA_BROKERS", addresses, "", "Kafka's addresses; none = the log in Redis"
+    )
+    kafka_ca: str = setting(
+        "SSL_CERT_PATH", _file, "", "PEM of the authority that signed the brokers'; set = TLS"
+    )
+    kafka_cert: str = setting("KAFKA_CLIENT_CERT", _file, "", "PEM of our own certificate")
+    kafka_key: str = setting("KAFKA_CLIENT_KEY", _file, "", "PEM of our certificate's key")
+    kafka_mechanism: str = setting(
+        "KAFKA_SASL_MECHANISM", one_of("", *_MECHANISMS), "", "how we log in; none = we do not"
+    )
+    kafka_username: str = setting("KAFKA_USERNAME", str, "", "the name we log in by")
+    kafka_password: str = setting("KAFKA_PASSWORD", str, "", "the password we log in by")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +234,7 @@ class FunctionSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class DecoderSettings:
+class DecoderSettings(KafkaSettings):
     """What a decoder needs."""
 
     model_path: Path = setting(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from eventing.activator import Activator, ActivatorSettings, create, main, pairs
-from eventing.log_redis import Log
+from eventing.log_redis import RedisLog
 from eventing.replica import free_port
 from linewatch import keys, settings
 from linewatch.decoder.relay import connect
@@ -34,7 +34,7 @@ def _activator(redis_url):
         "SINKS": "echo=http://sink/scores",
         "IDLE_WINDOW_S": "30",
     }
-    log = Log.at(redis_url)
+    log = RedisLog.at(redis_url)
     activator = Activator(settings.load(ActivatorSettings, env), env, log)
     activator.start()
     yield activator

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import pytest
 
-from eventing import dead_letters, topology
-from eventing.log_redis import Entry, Log
+from eventing import dead_letters, topics, topology
+from eventing.entry import Entry
+from eventing.log_kafka import KafkaLog
+from eventing.log_redis import RedisLog
 from eventing.replica import free_port
 from eventing.request import Failure, dead_letter, event_of
+from linewatch import keys
+from linewatch.decoder.relay import UNREADABLE, connect
 from linewatch.events import Record
 from tests.eventing.subscriber import record
+from tests.kafka_broker import write_manifests
 
 
 @pytest.fixture(name="log")
 def _log(redis_url):
-    log = Log.at(redis_url)
+    log = RedisLog.at(redis_url)
     yield log
     log._client.close()
 
 
 def _bury(log, name, made):
-    source = topology.load().source(name)
+    _bury_in(log, topology.load().source(name), made)
+
+
+def _bury_in(log, source, made):
     fields = {key.encode(): value for key, value in made.fields().items()}
-    event, key = event_of(source, Entry(0, "1-0", fields))
+    event, key = event_of(source, Entry(0, 1_000_000, fields, 1))
     failure = Failure("http://f/", 422, b"secret words", {"kne-reason": "bad-schema"})
     log.publish([dead_letter(source, event, key, failure)])
 
@@ -61,6 +69,41 @@ def test_one_source_replays_alone(log, redis_url, capsys):
     assert (log.count("dead-sentiment"), log.count("dead-board-calls")) == (1, 0)
     assert log.count("calls") == 1
     capsys.readouterr()
+
+
+def test_refused_of_relay_is_listed(redis_url, capsys):
+    """What the log refused of the relay is listed with the reason, unless a source is asked for."""
+    made = record("call-7")
+    with connect(redis_url) as client:
+        fields = {**made.fields(), "reason": b"Kafka takes records of 1048576 bytes at most"}
+        client.xadd(keys.log(UNREADABLE, made.partition), fields)
+    assert _run(redis_url, "list") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("relay ")
+    assert line.endswith(" started: Kafka takes records of 1048576 bytes at most")
+    assert _run(redis_url, "list", "--source", "sentiment") == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_kafka_is_replayed_once(kafka, tmp_path, redis_url, capsys):
+    """On Kafka a dead letter is listed and replayed as in Redis, and not a second time."""
+    prefix = write_manifests(tmp_path)
+    env = {**kafka.env, "MANIFESTS": str(tmp_path), "REDIS_URL": redis_url}
+    assert topics.main(env) == 0
+    kafka_log = KafkaLog(kafka.brokers())
+    made = [record(f"call-{number}", f"{prefix}-utterances") for number in range(3)]
+    source = topology.load(tmp_path).source("sentiment")
+    for each in made:
+        _bury_in(kafka_log, source, each)
+    kafka_log.close()
+    capsys.readouterr()
+    assert dead_letters.main(["list"], env) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    for count in (3, 0):
+        assert dead_letters.main(["replay"], env) == 0
+        assert capsys.readouterr().out == f"{count} replayed\n"
+    found = sorted(kafka.read(f"{prefix}-utterances"), key=lambda each: each.key)
+    assert found == made
 
 
 def test_unknown_source_stops(redis_url, capsys):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from eventing.delivery import Courier, Stopped, is_retried
-from eventing.log_redis import Entry
+from eventing.entry import Entry
 from eventing.replica import free_port
 from eventing.request import event_of
 from tests.eventing.subscriber import Subscriber, record, source, until
@@ -23,7 +23,7 @@ def _function():
 def _deliver(url, stopping=None, **delivery):
     told = source(**delivery)
     fields = {name.encode(): value for name, value in record().fields().items()}
-    event, _ = event_of(told, Entry(0, "1-0", fields))
+    event, _ = event_of(told, Entry(0, 1_000_000, fields, 1))
     return Courier(told, url, stopping or threading.Event()).deliver(event)
 
 
@@ -97,7 +97,7 @@ def test_connection_is_kept(function):
     """Deliveries one after the other use one connection."""
     told = source()
     fields = {name.encode(): value for name, value in record().fields().items()}
-    event, _ = event_of(told, Entry(0, "1-0", fields))
+    event, _ = event_of(told, Entry(0, 1_000_000, fields, 1))
     courier = Courier(told, function.url, threading.Event())
     function.answers = [(200, {}, b"x" * 5000), (422, {}, b"y" * 5000)]
     for _ in range(4):

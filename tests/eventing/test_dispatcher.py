@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import urllib3
 
-from eventing import topology
+from eventing import topics, topology
 from eventing.dispatcher import Dispatcher, DispatcherSettings, main
-from eventing.log_redis import Group, Log
+from eventing.log_kafka import KafkaLog
+from eventing.log_redis import Group, RedisLog
 from eventing.replica import free_port
 from infra import redis_server
 from linewatch import keys, settings
 from linewatch.decoder.relay import connect
 from linewatch.errors import StoreUnavailable
 from tests.eventing.subscriber import Subscriber, record, until
+from tests.kafka_broker import write_manifests
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +38,7 @@ def _function():
 
 @pytest.fixture(name="log")
 def _log(redis_url):
-    log = Log.at(redis_url)
+    log = RedisLog.at(redis_url)
     yield log
     log._client.close()
 
@@ -73,6 +78,12 @@ def _is_published(log, made):
     return True
 
 
+def _answers(port):
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+
+
 def _calls(function):
     return [request.call for request in function.requests]
 
@@ -102,7 +113,7 @@ def test_sigterm_settles_and_ends(log, function, start):
     function.gate.set()
     assert process.wait(10) == 0
     assert _calls(function) == ["call-1"]
-    assert log.trim("utterances", ["linewatch-sentiment"]) == (1,)
+    assert log.lags("utterances", ["linewatch-sentiment"]) == (1,)
     start()
     until(lambda: _calls(function) == ["call-1", "call-2"], within_s=5)
 
@@ -137,7 +148,7 @@ def test_redis_outage_is_outlived(function, start, tmp_path):
     port = redis_server.free_port()
     url = f"redis://127.0.0.1:{port}/0"
     server = redis_server.start(port, tmp_path)
-    log = Log.at(url)
+    log = RedisLog.at(url)
     try:
         process = start(REDIS_URL=url)
         log.publish([record("call-1")])
@@ -204,6 +215,78 @@ def test_events_arrive_quickly(log, function, start):
     assert sorted(took_ms)[7] < 60
 
 
+def test_container_source_runs_one(log, function, start):
+    """With SOURCE and K_SINK one source is run, and delivered to K_SINK whatever its Service is."""
+    log.publish([record("call-1", "scores"), record("call-2", "utterances")])
+    start(SOURCE="board-scores", K_SINK=function.url + "own?x=1", SERVICE_URL="http://127.0.0.1:1")
+    until(lambda: function.requests, within_s=10)
+    time.sleep(0.3)
+    assert [(each.call, each.path) for each in function.requests] == [("call-1", "/fn/own?x=1")]
+
+
+def test_named_sources_run_alone(log, function, start):
+    """Of several sources those that are named are run."""
+    log.publish([record(f"call-{topic}", topic) for topic in ("utterances", "scores", "calls")])
+    start(SOURCE="board-scores,board-calls")
+    until(lambda: len(function.requests) == 2, within_s=10)
+    time.sleep(0.3)
+    assert sorted(_calls(function)) == ["call-calls", "call-scores"]
+
+
+def test_door_tells_metrics(log, function, start):
+    """With a PORT the dispatcher answers probes, and tells lag, letters and deliveries."""
+    port = free_port()
+    start(PORT=str(port))
+    log.publish([record()])
+    until(lambda: function.requests, within_s=10)
+    ask = urllib3.PoolManager(retries=False).request
+    door = f"http://127.0.0.1:{port}"
+    alone = {"Connection": "close"}
+    assert ask("GET", f"{door}/health/liveness", headers=alone).status == 204
+    until(lambda: ask("GET", f"{door}/health/readiness", headers=alone).status == 204)
+    told = 'linewatch_deliveries_total{outcome="delivered",source="sentiment"} 1.0'
+    until(lambda: told in ask("GET", f"{door}/metrics", headers=alone).data.decode())
+    until(
+        lambda: (
+            'linewatch_source_lag{source="sentiment"} 0.0'
+            in ask("GET", f"{door}/metrics", headers=alone).data.decode()
+        )
+    )
+
+
+def test_kafka_is_dispatched(kafka, function, start, tmp_path):
+    """With KAFKA_BROKERS the sources are read from Kafka, settled there, and left at a stop."""
+    prefix = write_manifests(tmp_path)
+    told = {**kafka.env, "MANIFESTS": str(tmp_path)}
+    assert topics.main(told) == 0
+    kafka_log = KafkaLog(kafka.brokers())
+    kafka_log.publish([record("call-1", f"{prefix}-utterances"), record("x", f"{prefix}-calls")])
+    process = start(**told)
+    until(lambda: len(function.requests) == 2, within_s=30)
+    assert {each.path for each in function.requests} == {"/fn/sentiment/", "/fn/board/"}
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    group = f"{prefix}-linewatch-sentiment"
+    assert kafka_log.lags(f"{prefix}-utterances", [group]) == (0,)
+    kafka_log.close()
+
+
+@pytest.mark.parametrize(
+    ("env", "line"),
+    [
+        ({"KAFKA_BROKERS": "127.0.0.1:1"}, "Kafka at 127.0.0.1:1 does not let us in: 111 ECONN"),
+        ({"K_SINK": "http://x"}, "K_SINK takes one source: set SOURCE to one of sentiment, board-"),
+        ({"SOURCE": "nobody"}, "there is no source 'nobody'"),
+        ({"KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_BROKERS": "127.0.0.1:1"}, "set all or none"),
+    ],
+)
+def test_impossible_start_is_told(env, line, capsys):
+    """What cannot work stops the start with one line and status 2."""
+    assert main(env) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert line in told
+
+
 @pytest.mark.parametrize(
     ("env", "names"),
     [
@@ -223,7 +306,9 @@ def test_wrong_setting_stops_start(env, names, capsys):
 
 def test_absent_redis_is_no_crash(start):
     """Without Redis the dispatcher starts and waits, instead of dying."""
-    process = start(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    port = free_port()
+    process = start(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0", PORT=str(port))
+    until(lambda: _answers(port), within_s=30)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(1.5)
     process.send_signal(signal.SIGTERM)

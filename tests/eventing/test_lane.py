@@ -8,8 +8,10 @@ import time
 import pytest
 
 from eventing.delivery import IN_FLIGHT, Courier
+from eventing.hands import Hands
 from eventing.lane import Lane, Track, tracks
-from eventing.log_redis import Group, Log
+from eventing.log_redis import Group, RedisLog
+from eventing.meters import DispatcherMeters
 from eventing.replica import free_port
 from linewatch import keys
 from linewatch.decoder.relay import connect
@@ -25,7 +27,7 @@ def _function():
 
 @pytest.fixture(name="log")
 def _log(redis_url):
-    log = Log.at(redis_url)
+    log = RedisLog.at(redis_url)
     yield log
     log._client.close()
 
@@ -39,14 +41,14 @@ def _run(log, function, redis_url):
     def run(told=None, consumer="here", idle_ms=5000):
         told = told or source()
         stopping = threading.Event()
-        logs.append(Log.at(redis_url))
+        logs.append(RedisLog.at(redis_url))
         courier = Courier(told, function.url, stopping)
+        hands = Hands(told, courier, logs[-1], stopping, DispatcherMeters())
         lanes = [
             Lane(
-                told,
+                hands,
                 track,
                 logs[-1],
-                courier,
                 consumer=consumer,
                 stopping=stopping,
                 idle_ms=idle_ms,
@@ -72,7 +74,7 @@ def _run(log, function, redis_url):
 
 def _settled(log, told):
     group = Group(told.topic, told.group, "here")
-    return until(lambda: log.trim(told.topic, [told.group]) == (0,)) and log.pending(group) == []
+    return until(lambda: log.lags(told.topic, [told.group]) == (0,)) and log.pending(group) == []
 
 
 def test_every_event_arrives(log, function, run):
@@ -151,7 +153,8 @@ def test_entry_without_fields_is_settled(log, function, run, redis_url):
     log.publish([record()])
     (entry,) = log.read(group)
     with connect(redis_url) as client:
-        client.xdel(keys.log("utterances", entry.partition), entry.entry_id)
+        entry_id = f"{entry.offset // 1_000_000}-{entry.offset % 1_000_000}"
+        client.xdel(keys.log("utterances", entry.partition), entry_id)
     run()
     until(lambda: log.unacknowledged(group) == 0)
     assert function.requests == []
@@ -228,10 +231,11 @@ def test_lost_log_is_made_again(log, function, run, redis_url):
 def test_outage_is_told_once(function, caplog):
     """A log that stays away is one line, not one line a try."""
     stopping = threading.Event()
-    away = Log.at(f"redis://127.0.0.1:{free_port()}/0", 0.2)
+    away = RedisLog.at(f"redis://127.0.0.1:{free_port()}/0", 0.2)
     courier = Courier(source(), function.url, stopping)
     (track,) = tracks(source())
-    lane = Lane(source(), track, away, courier, consumer="here", stopping=stopping)
+    hands = Hands(source(), courier, away, stopping, DispatcherMeters())
+    lane = Lane(hands, track, away, consumer="here", stopping=stopping)
     lane.start()
     time.sleep(1.2)
     stopping.set()

@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from eventing.log_redis import KEPT, Group, Log
+from eventing.log_redis import KEPT, Group, RedisLog
 from eventing.replica import free_port
 from linewatch import keys
 from linewatch.decoder.relay import connect
 from linewatch.errors import StoreUnavailable
 from linewatch.events import PARTITIONS, Record
-from tests.eventing.subscriber import record
+from tests.eventing.subscriber import record, source
 
 _GROUP = Group("utterances", "linewatch-sentiment", "here")
 _OTHER = Group("utterances", "linewatch-other", "here")
@@ -20,7 +20,7 @@ _OTHER = Group("utterances", "linewatch-other", "here")
 
 @pytest.fixture(name="log")
 def _log(redis_url):
-    log = Log.at(redis_url)
+    log = RedisLog.at(redis_url)
     log.ensure(_GROUP)
     yield log
     log._client.close()
@@ -30,6 +30,10 @@ def _log(redis_url):
 def _client(redis_url):
     with connect(redis_url) as client:
         yield client
+
+
+def _entry_id(entry):
+    return f"{entry.offset // 1_000_000}-{entry.offset % 1_000_000}"
 
 
 def _publish(log, count=1, topic="utterances"):
@@ -78,7 +82,7 @@ def test_touched_entry_stays(log, client):
     _publish(log)
     (entry,) = log.read(_GROUP)
     stream = keys.log("utterances", entry.partition)
-    client.xclaim(stream, _GROUP.name, "here", 0, [entry.entry_id], idle=9000, justid=True)
+    client.xclaim(stream, _GROUP.name, "here", 0, [_entry_id(entry)], idle=9000, justid=True)
     log.touch(_GROUP, [entry.place])
     other = Group("utterances", _GROUP.name, "other")
     assert log.claim(other, idle_ms=5000) == []
@@ -90,10 +94,10 @@ def test_acknowledged_entries_are_trimmed(log):
     entries = log.read(_GROUP, count=30)
     for entry in entries[1:]:
         log.acknowledge(_GROUP, entry)
-    assert log.trim("utterances", [_GROUP.name]) == (1,)
+    assert log.lags("utterances", [_GROUP.name]) == (1,)
     assert log.pending(_GROUP) == [entries[0]]
     log.acknowledge(_GROUP, entries[0])
-    assert log.trim("utterances", [_GROUP.name]) == (0,)
+    assert log.lags("utterances", [_GROUP.name]) == (0,)
     assert log.count("utterances") == 0
 
 
@@ -103,7 +107,7 @@ def test_slowest_group_holds_log(log):
     _publish(log, 20)
     for entry in log.read(_GROUP, count=20):
         log.acknowledge(_GROUP, entry)
-    assert log.trim("utterances", [_GROUP.name, _OTHER.name]) == (0, 20)
+    assert log.lags("utterances", [_GROUP.name, _OTHER.name]) == (0, 20)
     assert log.count("utterances") == 20
     assert len(log.read(_OTHER, count=20)) == 20
 
@@ -113,7 +117,7 @@ def test_missing_group_holds_log(log):
     _publish(log, 5)
     for entry in log.read(_GROUP, count=5):
         log.acknowledge(_GROUP, entry)
-    assert log.trim("utterances", [_GROUP.name, "not-made-yet"]) == (0, 5)
+    assert log.lags("utterances", [_GROUP.name, "not-made-yet"]) == (0, 5)
     assert log.count("utterances") == 5
 
 
@@ -122,13 +126,13 @@ def test_lag_counts_unread(log):
     _publish(log, 10)
     read = log.read(_GROUP, partitions=range(PARTITIONS), count=1)
     log.acknowledge(_GROUP, read[0])
-    assert log.trim("utterances", [_GROUP.name]) == (9,)
+    assert log.lags("utterances", [_GROUP.name]) == (9,)
     assert log.unacknowledged(_GROUP) == len(read) - 1
 
 
 def test_lag_of_empty_topic(redis_url):
     """A topic nobody wrote to has no lag."""
-    assert Log.at(redis_url).trim("scores", ["any"]) == (0,)
+    assert RedisLog.at(redis_url).lags("scores", ["any"]) == (0,)
 
 
 def test_ungrouped_topic_keeps_last(log, client):
@@ -137,7 +141,7 @@ def test_ungrouped_topic_keeps_last(log, client):
         for _ in range(2 * KEPT // PARTITIONS):
             pipe.xadd(keys.log("alerts", 0), {"n": "1"})
         pipe.execute()
-    assert log.trim("alerts", []) == ()
+    assert log.lags("alerts", []) == ()
     kept = client.xlen(keys.log("alerts", 0))
     assert KEPT // PARTITIONS <= kept < 2 * KEPT // PARTITIONS
 
@@ -149,15 +153,37 @@ def test_entries_are_oldest_first(log):
         time.sleep(0.002)
     keys_read = [entry.fields[b"key"] for entry in log.entries("dead-sentiment")]
     assert keys_read == [b"call-%d" % number for number in range(6)]
-    log.delete("dead-sentiment", log.entries("dead-sentiment")[0])
-    assert log.count("dead-sentiment") == 5
 
 
-def test_report_replaces_and_expires(log, client):
-    """A report shows its own fields only, and is gone when its role stops reporting."""
-    log.report("dispatcher", {"lag.old": 1})
+def test_replayed_letter_is_gone(log):
+    """A dead letter that was replayed is neither counted nor listed any more."""
+    told = source()
+    log.publish([record(f"call-{number}", "dead-sentiment") for number in range(3)])
+    assert log.dead(told) == 3
+    first, *others = log.letters(told)
+    log.replayed(told, first)
+    assert log.letters(told) == others
+    assert log.dead(told) == 2
+
+
+def test_offsets_grow_numerically(log, client):
+    """A later entry has the larger offset, also inside one millisecond."""
+    stream = keys.log("utterances", 0)
+    for entry_id in ("5-0", "5-9", "5-10", "6-0"):
+        client.xadd(stream, record().fields(), id=entry_id)
+    found = log.entries("utterances")
+    assert [entry.offset for entry in found] == [5_000_000, 5_000_009, 5_000_010, 6_000_000]
+    assert [entry.written_at_ms for entry in found] == [5, 5, 5, 6]
+
+
+def test_reports_share_and_expire(log, client):
+    """Two processes of a role each show their fields; all are gone when none reports."""
+    log.report("dispatcher", {"lag.board-calls": 1})
     log.report("dispatcher", {"lag.sentiment": 3})
-    assert client.hgetall(keys.health("dispatcher")) == {b"lag.sentiment": b"3"}
+    assert client.hgetall(keys.health("dispatcher")) == {
+        b"lag.board-calls": b"1",
+        b"lag.sentiment": b"3",
+    }
     assert 0 < client.pttl(keys.health("dispatcher")) <= keys.HEALTH_EXPIRES_MS
     log.report("dispatcher", {})
     assert not client.exists(keys.health("dispatcher"))
@@ -166,7 +192,7 @@ def test_report_replaces_and_expires(log, client):
 def test_read_wakes_on_publish(log, redis_url):
     """A waiting reader gets an entry when it is published, and nothing when none comes."""
     assert log.read(_GROUP, wait_s=0.02) == []
-    _publish(Log.at(redis_url))
+    _publish(RedisLog.at(redis_url))
     assert len(log.read(_GROUP, wait_s=0.5)) == 1
 
 
@@ -182,13 +208,13 @@ def test_lost_group_is_unavailable(log, client):
 
 def test_absent_redis_is_unavailable():
     """Every operation tells that the log is away, instead of a Redis error."""
-    log = Log.at(f"redis://127.0.0.1:{free_port()}/0", 0.2)
+    log = RedisLog.at(f"redis://127.0.0.1:{free_port()}/0", 0.2)
     for act in (
         log.ping,
         lambda: log.read(_GROUP),
         lambda: log.claim(_GROUP),
         lambda: log.ensure(_GROUP),
-        lambda: log.trim("utterances", [_GROUP.name]),
+        lambda: log.lags("utterances", [_GROUP.name]),
         lambda: log.report("dispatcher", {}),
         lambda: log.publish([record()]),
     ):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from eventing.log_redis import Log
+from eventing.log_redis import RedisLog
 from eventing.replica import free_port
 from eventing.server import Server
 from tests.eventing.subscriber import record, until
@@ -60,7 +60,7 @@ def test_process_serves_kept_connection(sink, redis_url):
         assert answer.status == status
         assert answer.getheader("Connection") != "close"
     connection.close()
-    log = Log.at(redis_url)
+    log = RedisLog.at(redis_url)
     assert log.count("scores") == 2
     log._client.close()
     process.send_signal(signal.SIGTERM)

@@ -7,12 +7,17 @@ import time
 
 import pytest
 
-from eventing.log_redis import Log
+from eventing import topics, topology
+from eventing.log_kafka import KafkaLog
+from eventing.log_redis import RedisLog
 from eventing.replica import free_port
-from eventing.sink import MOST_BYTES, create, main
-from linewatch import events
+from eventing.sink import MOST_BYTES, SinkSettings, create, log_of, main
+from linewatch import events, settings
+from linewatch.decoder.brokers import Brokers
 from linewatch.events import Record
+from linewatch.settings import KafkaSettings
 from tests.eventing.subscriber import record
+from tests.kafka_broker import write_manifests
 
 _SINKS = {"scores": "scores", "alerts": "alerts"}
 _STRUCTURED = "application/cloudevents+json"
@@ -20,7 +25,7 @@ _STRUCTURED = "application/cloudevents+json"
 
 @pytest.fixture(name="log")
 def _log(redis_url):
-    log = Log.at(redis_url)
+    log = RedisLog.at(redis_url)
     yield log
     log._client.close()
 
@@ -122,13 +127,63 @@ def test_unknown_paths_are_problems(sink):
 
 def test_absent_log_is_503():
     """While the log is away the sink answers 503 with Retry-After, within a second."""
-    away = create(Log.at(f"redis://127.0.0.1:{free_port()}/0", 0.8), _SINKS).test_client()
+    away = create(RedisLog.at(f"redis://127.0.0.1:{free_port()}/0", 0.8), _SINKS).test_client()
     began = time.monotonic()
     answer = away.post("/scores", headers=_headers(), data=b"{}")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert time.monotonic() - began < 1
     assert away.get("/health/readiness").status_code == 503
     assert away.get("/health/liveness").status_code == 204
+
+
+def test_kafka_takes_event(kafka, tmp_path):
+    """With KAFKA_BROKERS the event lies in its Kafka topic, keyed by its partitionkey."""
+    prefix = write_manifests(tmp_path)
+    assert topics.main({**kafka.env, "MANIFESTS": str(tmp_path)}) == 0
+    told = settings.load(SinkSettings, {**kafka.env, "MANIFESTS": str(tmp_path)})
+    sinks = topology.load(tmp_path).sinks
+    event_log = log_of(told, sinks)
+    sink = create(event_log, sinks).test_client()
+    assert sink.get("/health/readiness").status_code == 204
+    assert sink.post("/scores", headers=_headers(), data=b'{"a": 1.10}').status_code == 202
+    large = sink.post("/scores", headers=_headers(), data=b'"' + b"x" * (MOST_BYTES - 2) + b'"')
+    assert large.status_code == 413
+    event_log.close()
+    (written,) = kafka.read(f"{prefix}-scores")
+    assert (written.key, written.value) == ("call-1", b'{"a": 1.10}')
+    assert written.headers["ce_id"] == record().headers["ce_id"]
+
+
+def test_absent_kafka_is_503():
+    """While Kafka is away the sink answers 503 within its time, and soon the second time."""
+    away = KafkaLog(
+        Brokers(settings.load(KafkaSettings, {"KAFKA_BROKERS": "127.0.0.1:1"}), 0.5), 0.5
+    )
+    sink = create(away, _SINKS).test_client()
+    for _ in range(2):
+        answer = sink.post("/scores", headers=_headers(), data=b"{}")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert sink.get("/health/readiness").status_code == 503
+    assert sink.get("/health/liveness").status_code == 204
+
+
+def test_missing_topics_stop_start(kafka, capsys, tmp_path):
+    """A sink whose topics are not made yet does not start, and says what makes them."""
+    write_manifests(tmp_path)
+    assert main({**kafka.env, "MANIFESTS": str(tmp_path)}) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "run `python -m eventing.topics`" in line
+
+
+def test_outcomes_are_counted(sink):
+    """What a sink took and refused is told to Prometheus, by sink; unknown sinks are not."""
+    sink.post("/scores", headers=_headers(), data=b"{}")
+    sink.post("/scores", headers=_headers(), data=b"no JSON")
+    sink.post("/nowhere", headers=_headers(), data=b"{}")
+    text = sink.get("/metrics").get_data(as_text=True)
+    assert 'linewatch_sink_events_total{outcome="taken",sink="scores"} 1.0' in text
+    assert 'linewatch_sink_events_total{outcome="refused",sink="scores"} 1.0' in text
+    assert "nowhere" not in text
 
 
 def test_sink_is_ready(sink):

@@ -53,6 +53,7 @@ def test_usual_settings():
         ({"LINES": "many"}, "LINES='many': a whole number from 0 to 500 is needed"),
         ({"DECODERS": "0"}, "DECODERS='0': must be from 1 to 16"),
         ({"REDIS_URL": "http://x"}, "REDIS_URL='http://x': must begin with redis://"),
+        ({"LOG": "nats"}, "LOG='nats': use one of redis, kafka"),
         ({"STATE_DIR": "/dev/null/x"}, "STATE_DIR=/dev/null/x: Not a directory; choose another"),
     ],
 )
@@ -114,6 +115,21 @@ def test_given_redis_is_used(folder):
     assert site.redis_url == "redis://127.0.0.1:6399/3"
     assert local.redis_stage(settings, folder, site) == ()
     os.close(state.lock(folder, patience_s=0))
+
+
+@pytest.mark.parametrize(
+    ("env", "brokers"),
+    [
+        ({}, ""),
+        ({"KAFKA_BROKERS": "mine:1"}, ""),
+        ({"LOG": "kafka"}, "127.0.0.1:9092"),
+        ({"LOG": "kafka", "KAFKA_BROKERS": "mine:1"}, "mine:1"),
+    ],
+)
+def test_log_is_chosen(folder, env, brokers):
+    """LOG=kafka is the log in Kafka, at the usual address or yours; else it is Redis."""
+    site = local.site_of(load(local.LocalSettings, env), folder, env, Heard().say)
+    assert site.brokers == brokers
 
 
 def test_own_redis_is_locked(folder):

@@ -41,6 +41,32 @@ def test_callers_start_last():
     ]
 
 
+def test_kafka_makes_topics_first():
+    """With brokers the topics are made, by a command, before who writes to them starts."""
+    first, second, *_ = roles.stages(site(brokers="kafka:9092"))
+    assert [role.name for role in first] == ["topics"]
+    assert first[0].ends
+    assert "eventing.topics" in first[0].command
+    assert second[0].name == "decoder-1"
+
+
+def test_every_role_knows_brokers():
+    """With brokers every role is told them, and how the shell says they are reached."""
+    theirs = {"KAFKA_USERNAME": "line", "SSL_CERT_PATH": "ca.pem", "KAFKA_BROKERS": "other:1"}
+    stages = roles.stages(site(brokers="kafka:9092", environment=theirs))
+    for role in (role for stage in stages for role in stage):
+        assert role.env["KAFKA_BROKERS"] == "kafka:9092"
+        assert (role.env["KAFKA_USERNAME"], role.env["SSL_CERT_PATH"]) == ("line", "ca.pem")
+
+
+def test_redis_hears_nothing_of_kafka():
+    """Without brokers what the shell holds for Kafka reaches no role."""
+    theirs = {"KAFKA_BROKERS": "other:1", "KAFKA_USERNAME": "x", "SSL_CERT_PATH": "y", "PATH": "z"}
+    for role in (role for stage in roles.stages(site(environment=theirs)) for role in stage):
+        assert not {"KAFKA_BROKERS", "KAFKA_USERNAME", "SSL_CERT_PATH"} & set(role.env)
+        assert role.env["PATH"] == "z"
+
+
 def test_no_lines_no_simulator():
     """LINES=0 starts everything but the simulated lines."""
     assert [role.name for stage in roles.stages(site(lines=0)) for role in stage][

@@ -95,6 +95,26 @@ def test_dead_process_fails_start(heard):
         Supervisor([[dead]], heard.say, StopSignals()).run(lambda: None)
 
 
+def test_command_runs_once(heard):
+    """A role that ends is waited for before the next stage, and never started again."""
+    stop = StopSignals()
+    done = role("topics", "import time; time.sleep(0.3); print('made')", ends=True)
+
+    def ready():
+        assert [text for _, text in heard.lines] == ["made", "is ready"]
+        threading.Timer(0.8, lambda: setattr(stop, "count", 1)).start()
+
+    Supervisor([[done], [role("next", STAYS)]], heard.say, stop).run(ready)
+    assert not any("started again" in text for _, text in heard.lines)
+
+
+def test_failed_command_fails_start(heard):
+    """A role that is to end well and does not stops the start with its last line."""
+    bad = role("topics", "raise SystemExit('Kafka is away')", ends=True)
+    with pytest.raises(StartFailed, match=r"topics ended with exit code 1: Kafka is away"):
+        Supervisor([[bad]], heard.say, StopSignals()).run(lambda: None)
+
+
 def test_dead_process_restarts(heard, tmp_path):
     """A process that dies is started again, and both its death and its return are told."""
     pids = tmp_path / "pids"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from linewatch import settings
 from linewatch.errors import SettingsError
-from linewatch.settings import FunctionSettings, load, setting
+from linewatch.settings import FunctionSettings, KafkaSettings, load, setting
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,29 @@ def test_defaults_fill_in():
 def test_environment_wins():
     """A variable that is set wins over the default."""
     assert load(_Kind, {"MODEL": "m", "PORT": "9"}).port == 9
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        ({"KAFKA_BROKERS": "kafka"}, "KAFKA_BROKERS='kafka': use host:port, comma-separated"),
+        ({"KAFKA_BROKERS": "kafka:70000"}, "use host:port"),
+        ({"SSL_CERT_PATH": "/nowhere.pem"}, "SSL_CERT_PATH='/nowhere.pem': cannot be read, No "),
+        ({"KAFKA_SASL_MECHANISM": "GSSAPI"}, "use one of , PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"),
+    ],
+)
+def test_wrong_kafka_is_told(env, told):
+    """A wrong address, an unreadable file and an unknown mechanism are each named."""
+    with pytest.raises(SettingsError) as caught:
+        load(KafkaSettings, env)
+    assert told in caught.value.detail
+
+
+def test_kafka_is_off_by_default():
+    """Without a word of Kafka there are no brokers; several are told apart."""
+    assert load(KafkaSettings, {}).kafka_brokers == ()
+    several = load(KafkaSettings, {"KAFKA_BROKERS": "a:1, [::1]:2"})
+    assert several.kafka_brokers == ("a:1", "[::1]:2")
 
 
 def test_all_faults_at_once():

@@ -160,6 +160,7 @@ class Pod:
         if self._refreshed % GAUGE_EVERY == 0:
             self._pressure = self._store.pressure()
             self._metrics.outbox.set(self._pressure.outbox)
+            self._metrics.store_used.set(self._pressure.memory)
         self._refreshed += 1
         self._placing.refresh(self._store.pods(), self._pressure)
         excess = self._placing.excess(len(self._sessions))

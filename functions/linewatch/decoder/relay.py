@@ -20,37 +20,22 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from linewatch import keys
-from linewatch.errors import SettingsError, StoreUnavailable, Unavailable
-from linewatch.events import PARTITIONS, Record
+from linewatch.decoder.leases import Leases
+from linewatch.errors import LinewatchError, SettingsError, StoreUnavailable, Unavailable
+from linewatch.events import Record
 
 log = logging.getLogger(__name__)
 
-#: Topic of entries that are no record; nobody reads it but a human.
+#: The stream of entries that are no record or that the log refused, each with its
+#: ``reason``. It lies in Redis: what Kafka refused, it would refuse in another topic too.
 UNREADABLE: Final = "unreadable"
-UNREADABLE_KEPT: Final = 10_000
+UNREADABLE_KEPT: Final = 1_000
 _BATCH = 64
 #: A third of the lease: two renewals may fail.
 _RENEW_S = keys.POD_LEASE_MS / 3000
-_GRACE_S = keys.POD_LEASE_MS / 1000
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0)
 _Entry = tuple[bytes, Mapping[bytes, bytes]]
 
-# KEYS: leases. ARGV: pod, expiry in ms. Returns every lease's owner, '' for none.
-_RENEW = """
-local owners = {}
-for i, lease in ipairs(KEYS) do
-  local owner = redis.call('GET', lease) or ''
-  if owner == ARGV[1] then redis.call('PEXPIRE', lease, ARGV[2]) end
-  owners[i] = owner
-end
-return owners
-"""
-# KEYS: leases. ARGV: pod.
-_RELEASE = """
-for _, lease in ipairs(KEYS) do
-  if redis.call('GET', lease) == ARGV[1] then redis.call('DEL', lease) end
-end
-"""
 # KEYS: lease, outbox. ARGV: pod, ids of entries. Returns 0 if the lease is another's.
 _DELETE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -85,6 +70,8 @@ class LogWriter(Protocol):
 
         Raises:
             Unavailable: the log did not acknowledge; any of them may have been written.
+            LinewatchError: of any other kind: the log refuses one of them for good;
+                each of the others may have been written.
         """
         ...
 
@@ -113,71 +100,6 @@ class RedisLogWriter:
                 pipe.execute()
         except RedisError as error:
             raise StoreUnavailable(f"the event log is away: {type(error).__name__}") from error
-
-
-def share(live_pods: int) -> int:
-    """Return how many partitions one of *live_pods* pods may drain."""
-    return math.ceil(PARTITIONS / max(live_pods, 1))
-
-
-class Leases:
-    """The outbox partitions this pod drains."""
-
-    def __init__(self, client: Redis, pod_id: str, clock: Callable[[], float]) -> None:
-        self._client = client
-        self._pod_id = pod_id
-        self._clock = clock
-        self._renew = client.register_script(_RENEW)
-        self._release = client.register_script(_RELEASE)
-        self._live: frozenset[str] = frozenset()
-        self._free_since: dict[int, float] = {}
-        self.held: frozenset[int] = frozenset()
-
-    def update(self) -> None:
-        """Renew what is held, take what is due, give back the excess when a pod joined."""
-        found = self._renew(
-            keys=[keys.outbox_lease(p) for p in range(PARTITIONS)],
-            args=[self._pod_id, keys.POD_LEASE_MS],
-        )
-        owners = [owner.decode() for owner in found]
-        self.held = frozenset(p for p, owner in enumerate(owners) if owner == self._pod_id)
-        live = self._live_pods()
-        joined, self._live = live - self._live, live
-        if joined - {self._pod_id}:
-            self.release(sorted(self.held)[share(len(live)) :])
-        self._take(p for p, owner in enumerate(owners) if not owner)
-
-    def release(self, partitions: Iterable[int]) -> None:
-        """Give *partitions* back, so that another pod may take them at once."""
-        given = frozenset(partitions) & self.held
-        if given:
-            self._release(keys=[keys.outbox_lease(p) for p in given], args=[self._pod_id])
-            self.held -= given
-
-    def drop(self, partition: int) -> None:
-        """Forget a lease that another pod took."""
-        self.held -= {partition}
-
-    def _live_pods(self) -> frozenset[str]:
-        pods = sorted(self._client.smembers(keys.PODS))
-        names = [pod.decode() if isinstance(pod, bytes) else str(pod) for pod in pods]
-        with self._client.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.exists(keys.pod(name))
-            alive = pipe.execute()
-        return frozenset(n for n, here in zip(names, alive, strict=True) if here) | {self._pod_id}
-
-    def _take(self, free: Iterable[int]) -> None:
-        now = self._clock()
-        self._free_since = {p: self._free_since.get(p, now) for p in free}
-        most = share(len(self._live))
-        for partition, since in self._free_since.items():
-            # Beyond the share only what nobody else wanted: no partition stays undrained.
-            if len(self.held) >= most and now - since < _GRACE_S:
-                continue
-            lease = keys.outbox_lease(partition)
-            if self._client.set(lease, self._pod_id, nx=True, px=keys.POD_LEASE_MS):
-                self.held |= {partition}
 
 
 class Relay:
@@ -258,12 +180,35 @@ class Relay:
             self._stopping.wait(wait_s)
             return 0
         found = self._read(math.ceil(wait_s * 1000))
-        records = [record for _, _, record in found if record is not None]
-        self._writer.publish(records)
-        self.published += len(records)
-        self._set_aside((p, fields) for p, (_, fields), record in found if record is None)
+        passed_on = self._pass_on(found)
+        self.published += passed_on
         self._forget((p, entry_id) for p, (entry_id, _), _ in found)
-        return len(records)
+        return passed_on
+
+    def _pass_on(self, found: Sequence[tuple[int, _Entry, Record | None]]) -> int:
+        try:
+            self._writer.publish([record for _, _, record in found if record is not None])
+        except Unavailable:
+            raise
+        except LinewatchError:
+            return sum(self._pass_on_one(*each) for each in found)
+        for partition, (_, fields), record in found:
+            if record is None:
+                self._set_aside(partition, fields, "it is no record")
+        return sum(record is not None for _, _, record in found)
+
+    def _pass_on_one(self, partition: int, entry: _Entry, record: Record | None) -> bool:
+        if record is None:
+            self._set_aside(partition, entry[1], "it is no record")
+            return False
+        try:
+            self._writer.publish([record])
+        except Unavailable:
+            raise
+        except LinewatchError as error:
+            self._set_aside(partition, entry[1], error.detail)
+            return False
+        return True
 
     def _read(self, wait_ms: int) -> list[tuple[int, _Entry, Record | None]]:
         partition_of = {keys.outbox(p).encode(): p for p in self.held}
@@ -275,14 +220,12 @@ class Relay:
             for entry in entries
         ]
 
-    def _set_aside(self, unreadable: Iterable[tuple[int, Mapping[bytes, bytes]]]) -> None:
-        for partition, fields in unreadable:
-            stream = keys.log(UNREADABLE, partition)
-            # An entry without fields cannot be written again as it was.
-            kept: dict[Any, Any] = dict(fields) or {b"empty": b""}
-            self._client.sadd(keys.LOGS, stream)
-            self._client.xadd(stream, kept, maxlen=UNREADABLE_KEPT)
-            log.error("relay: an entry of partition %d is no record, set aside", partition)
+    def _set_aside(self, partition: int, fields: Mapping[bytes, bytes], reason: str) -> None:
+        stream = keys.log(UNREADABLE, partition)
+        kept: dict[Any, Any] = {**fields, b"reason": reason}
+        self._client.sadd(keys.LOGS, stream)
+        self._client.xadd(stream, kept, maxlen=UNREADABLE_KEPT)
+        log.error("relay: an entry of partition %d is set aside: %s", partition, reason)
 
     def _forget(self, passed_on: Iterable[tuple[int, bytes]]) -> None:
         entry_ids: dict[int, list[bytes]] = {}

@@ -8,21 +8,28 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from linewatch.decoder.affinity import Cookies, Forwarder, Passes
+from linewatch.decoder.brokers import Brokers, KafkaLogWriter
 from linewatch.decoder.live import Ears
 from linewatch.decoder.metrics import Metrics
 from linewatch.decoder.placing import Placing
 from linewatch.decoder.pod import Facts, Pod
 from linewatch.decoder.recognizer import Recognizers
-from linewatch.decoder.relay import RedisLogWriter, Relay, connect
+from linewatch.decoder.relay import LogWriter, RedisLogWriter, Relay, connect
 from linewatch.decoder.road import Road
 from linewatch.decoder.sessions import Sessions
 from linewatch.decoder.store import Store
 from linewatch.decoder.tenants import Tenants
 from linewatch.decoder.watchdog import Watchdog
 from linewatch.errors import SettingsError
+from linewatch.events import TOPICS
 from linewatch.settings import DecoderSettings, check_bind, is_loopback
+from linewatch.spans import OFF, Tracer
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 log = logging.getLogger(__name__)
 
@@ -77,18 +84,36 @@ class Service:
         self.relay.stop()
 
 
-def build(settings: DecoderSettings, recognizers: Recognizers) -> Service:
+def log_writer(settings: DecoderSettings, client: Redis) -> LogWriter:
+    """Return what writes to Kafka where brokers are set, else to the log in Redis.
+
+    Raises:
+        SettingsError: no broker lets us in, or a topic is missing.
+    """
+    if not settings.kafka_brokers:
+        return RedisLogWriter(client)
+    brokers = Brokers(settings)
+    # A record of an unknown topic is set aside: better not to start than to set all aside.
+    brokers.check(TOPICS.values())
+    return KafkaLogWriter(brokers)
+
+
+def build(settings: DecoderSettings, recognizers: Recognizers, tracer: Tracer = OFF) -> Service:
     """Put a decoder together; nothing runs before `Service.start`.
 
     Raises:
         SettingsError: it would listen to strangers without a token.
     """
     check_bind(settings.bind, settings.tokens)
+    client = connect(settings.redis_url)
+    writer = log_writer(settings, client)
     pod_id = uuid.uuid4().hex[:12]
     metrics = Metrics()
+    metrics.capacity.set(settings.capacity)
+    metrics.outbox_limit.set(settings.outbox_limit)
     store = Store.from_url(settings.redis_url, pod_id)
     watchdog = Watchdog(settings.deadline_s)
-    ears = Ears(store, recognizers, metrics, watchdog, settings.decoders)
+    ears = Ears(store, recognizers, metrics, watchdog, settings.decoders, tracer=tracer)
     sessions = Sessions(store, ears, metrics, clock_ms, settings.keep_undecodable)
     placing = Placing(pod_id, settings.capacity, settings.outbox_limit)
     passes = Passes(settings.cookie_keys)
@@ -105,7 +130,6 @@ def build(settings: DecoderSettings, recognizers: Recognizers) -> Service:
         idle_s=settings.idle_s,
         paused_s=settings.paused_s,
     )
-    client = connect(settings.redis_url)
     return Service(
         pod_id=pod_id,
         recognizers=recognizers,
@@ -117,6 +141,6 @@ def build(settings: DecoderSettings, recognizers: Recognizers) -> Service:
         passes=passes,
         metrics=metrics,
         pod=pod,
-        relay=Relay(client, RedisLogWriter(client), pod_id),
+        relay=Relay(client, writer, pod_id),
         now_ms=clock_ms,
     )

@@ -14,13 +14,11 @@ from infra import redis_server
 from linewatch import keys
 from linewatch.decoder.relay import (
     UNREADABLE,
-    Leases,
     RedisLogWriter,
     Relay,
     connect,
-    share,
 )
-from linewatch.errors import StoreUnavailable, Unavailable
+from linewatch.errors import StoreUnavailable, TooLarge, Unavailable
 from linewatch.events import PARTITIONS, Record, partition_of
 
 
@@ -186,7 +184,9 @@ def test_unreadable_entry_set_aside(client, make):
     make().turn()
     assert _logged(client) == [good]
     kept = client.xrange(keys.log(UNREADABLE, good.partition))
-    assert [fields for _, fields in kept] == [{b"topic": b"utterances", b"value": b"\xff"}]
+    assert [fields for _, fields in kept] == [
+        {b"topic": b"utterances", b"value": b"\xff", b"reason": b"it is no record"}
+    ]
     assert _waiting(client) == 0
 
 
@@ -197,6 +197,50 @@ def test_unusable_names_set_aside(client, make, bad):
     make().turn()
     assert _logged(client) == []
     assert client.xlen(keys.log(UNREADABLE, 3)) == 1
+
+
+class _ChoosyWriter:
+    """Refuses records whose id is in *refused*, and all of a batch that holds one."""
+
+    def __init__(self, writer, *refused):
+        self._writer = writer
+        self._refused = refused
+
+    def publish(self, records):
+        for record in records:
+            if record.headers["ce_id"] in self._refused:
+                raise TooLarge("1048576 bytes at most")
+            self._writer.publish([record])
+
+
+def test_refused_record_set_aside(client, make):
+    """What the log refuses for good is kept with the reason; the others go through in order."""
+    records = [_record(number=number) for number in range(5)]
+    for each in records:
+        _commit(client, each)
+    relay = make(writer=_ChoosyWriter(RedisLogWriter(client), b"2-final"))
+    assert relay.turn() == 4
+    first_seen = list(dict.fromkeys(each.headers["ce_id"] for each in _logged(client)))
+    assert first_seen == [b"0-final", b"1-final", b"3-final", b"4-final"]
+    ((_, kept),) = client.xrange(keys.log(UNREADABLE, records[2].partition))
+    assert kept == {
+        **{name.encode(): value for name, value in records[2].fields().items()},
+        b"reason": b"1048576 bytes at most",
+    }
+    assert _waiting(client) == 0
+
+
+def test_refusal_in_outage_waits(client, make):
+    """While the log is away nothing is set aside: whether it is refused is known later."""
+    for number in range(3):
+        _commit(client, _record(number=number))
+    choosy = _ChoosyWriter(_FlakyWriter(RedisLogWriter(client), 1), b"2-final")
+    relay = make(writer=choosy)
+    with pytest.raises(StoreUnavailable):
+        relay.turn()
+    assert _waiting(client) == 3
+    assert relay.turn() == 2
+    assert _waiting(client) == 0
 
 
 def test_new_entry_wakes_relay(client, make):
@@ -256,44 +300,6 @@ def test_dead_drainer_is_replaced(client, make):
     relay.start()
     _until(lambda: _waiting(client) == 0)
     assert [each.value for each in _logged(client)] == [b'{"n": %d}' % n for n in range(5)]
-
-
-def test_abandoned_partition_is_taken(client):
-    """A partition that no other pod takes is drained beyond the share, after a grace."""
-    client.sadd(keys.PODS, "pod-idle")
-    client.hset(keys.pod("pod-idle"), "address", "nobody")
-    now_s = 0.0
-    leases = Leases(client, "pod-a", lambda: now_s)
-    leases.update()
-    assert len(leases.held) == PARTITIONS // 2
-    now_s = 1.6
-    leases.update()
-    assert leases.held == frozenset(range(PARTITIONS))
-
-
-def test_dead_pods_take_nothing(client):
-    """A pod whose own key is gone does not count when the partitions are shared."""
-    client.sadd(keys.PODS, "pod-dead")
-    leases = Leases(client, "pod-a", time.monotonic)
-    leases.update()
-    assert len(leases.held) == PARTITIONS
-
-
-def test_foreign_lease_survives_release(client):
-    """Releasing never deletes a lease that another pod took meanwhile."""
-    leases = Leases(client, "pod-a", time.monotonic)
-    leases.update()
-    client.set(keys.outbox_lease(0), "pod-b")
-    leases.release(leases.held)
-    assert client.get(keys.outbox_lease(0)) == b"pod-b"
-    assert not client.exists(keys.outbox_lease(1))
-
-
-@pytest.mark.parametrize(("pods", "most"), [(0, 12), (1, 12), (2, 6), (5, 3), (13, 1)])
-def test_share_covers_all_partitions(pods, most):
-    """Shares are rounded up, so that together they are never too few."""
-    assert share(pods) == most
-    assert share(pods) * max(pods, 1) >= PARTITIONS
 
 
 def test_relay_outlives_redis_outage(tmp_path):

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import redis
 
+from eventing import topics
 from linewatch import keys
-from linewatch.calls import Channel
+from linewatch.calls import CallStart, Channel
 from linewatch.decoder import service as module
 from linewatch.decoder.service import address_of, build
 from linewatch.errors import SettingsError
 from linewatch.events import partition_of
 from linewatch.settings import DecoderSettings, load, token_digest
-from tests import fakes
+from tests import fakes, kafka_broker
 from tests.linewatch.decoder.pods import START
 
 ENV = {"VOSK_MODEL_PATH": "~/model", "COOKIE_KEYS": "new, old"}
@@ -134,6 +135,28 @@ class TestBuild:
             service.stop()
             assert not client.exists(keys.pod(service.pod_id))
             assert not client.keys(keys.outbox_lease("*"))
+
+    def test_events_go_to_kafka(self, kafka, redis_url):
+        """With KAFKA_BROKERS the outbox is drained into Kafka's topics, not into Redis' log."""
+        topics.main(kafka.env)
+        told = settings(REDIS_URL=redis_url, **kafka.env)
+        service = build(told, fakes.HashRecognizers())
+        service.start()
+        call = kafka_broker.unique("call")
+        service.store.announce(CallStart("default", call, "7", 0), [Channel.AGENT])
+        deadline_s = time.monotonic() + 30
+        while call not in {record.key for record in kafka.read("calls")}:
+            assert time.monotonic() < deadline_s, "not published in time"
+        service.stop()
+        with redis.Redis.from_url(redis_url) as client:
+            assert not client.exists(keys.log("calls", partition_of(call)))
+            assert not client.xlen(keys.outbox(partition_of(call)))
+
+    def test_absent_kafka_stops_start(self, redis_url):
+        """No broker at KAFKA_BROKERS is one line that says why, and nothing is started."""
+        told = settings(REDIS_URL=redis_url, KAFKA_BROKERS="127.0.0.1:1")
+        with pytest.raises(SettingsError, match=r"Kafka at 127\.0\.0\.1:1 does not let us in: 111"):
+            build(told, fakes.HashRecognizers())
 
 
 class TestGunicorn:

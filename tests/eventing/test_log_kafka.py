@@ -1,0 +1,331 @@
+"""Holds the log in Kafka, on a real broker, to losing nothing and to telling how far it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+
+import pytest
+
+from eventing.delivery import Courier
+from eventing.hands import Hands
+from eventing.log_kafka import KafkaLog
+from eventing.meters import DispatcherMeters
+from eventing.subscription import Subscription
+from linewatch import keys
+from linewatch.decoder.brokers import Brokers, KafkaLogWriter
+from linewatch.decoder.relay import Relay, connect
+from linewatch.errors import Unavailable
+from linewatch.events import PARTITIONS, Record
+from linewatch.settings import KafkaSettings, load
+from tests.eventing.subscriber import Subscriber, record, source, until
+from tests.kafka_broker import unique
+
+_SOON_S = 30
+
+
+@pytest.fixture(name="function")
+def _function():
+    with Subscriber() as function:
+        yield function
+
+
+@pytest.fixture(name="log")
+def _log(kafka):
+    log = KafkaLog(kafka.brokers())
+    yield log
+    log.close()
+
+
+@pytest.fixture(name="told")
+def _told(kafka):
+    """A source with topics and a group that no other test uses."""
+    topic = unique("utterances")
+    kafka.make_topics(topic, f"dead-{topic}")
+    made = source(dead_letter_topic=f"dead-{topic}")
+    return dataclasses.replace(made, name=topic, topic=topic, group=f"group-{topic}")
+
+
+@pytest.fixture(name="run")
+def _run(kafka, function):
+    """Start subscriptions that deliver to the function; stop them at the end."""
+    started = []
+
+    def run(told):
+        log = KafkaLog(kafka.brokers())
+        stopping = threading.Event()
+        courier = Courier(told, function.url, stopping)
+        hands = Hands(told, courier, log, stopping, DispatcherMeters())
+        subscription = Subscription(
+            hands, lambda own: log.feed(told, own, "test"), stopping, commit_s=0.2
+        )
+        started.append((subscription, stopping, log))
+        subscription.start()
+        return subscription, stopping
+
+    yield run
+    for _, stopping, _ in started:
+        stopping.set()
+    function.gate.set()
+    for subscription, _, log in started:
+        subscription.join(10)
+        log.close()
+
+
+class Holder:
+    """A holder that is told of hand-overs and keeps nothing."""
+
+    def __init__(self):
+        self.gone = []
+        self.kept = {}
+
+    def give_up(self, partitions):
+        """Note what went."""
+        self.gone += partitions
+        return {}
+
+    def committed(self, offsets):
+        """Note what is kept."""
+        self.kept |= offsets
+
+
+def _calls(function):
+    return {request.call for request in function.requests}
+
+
+def patient(told):
+    """Return *told* with half a minute for each delivery."""
+    return dataclasses.replace(told, delivery=dataclasses.replace(told.delivery, timeout_s=30.0))
+
+
+def _publish(log, told, calls):
+    log.publish([record(call, told.topic) for call in calls])
+
+
+def _polled(feed, count):
+    """Poll until *count* entries came."""
+    found = []
+    until(lambda: found.extend(feed.poll(0.2)) or len(found) >= count, within_s=_SOON_S)
+    return found
+
+
+def test_entry_is_record_as_written(log, told):
+    """An entry carries the record's key, headers and value, its place and when it was written."""
+    made = Record(told.topic, "call-1", {"ce_id": b"1", "content-type": b"application/json"}, b"{}")
+    before_ms = time.time() * 1000
+    log.publish([made, made])
+    feed = log.feed(told, Holder(), "test")
+    first, second = _polled(feed, 2)
+    feed.close({})
+    assert Record.of_fields(first.fields) == made
+    assert (second.partition, second.offset) == (first.partition, first.offset + 1)
+    assert before_ms - 5000 < first.written_at_ms < before_ms + 60_000
+
+
+def test_commit_is_told_and_kept(kafka, log, told):
+    """A commit comes back as committed, and the next member of the group begins there."""
+    _publish(log, told, ["call-1", "call-1", "call-1"])
+    holder = Holder()
+    feed = log.feed(told, holder, "test")
+    first, *_ = _polled(feed, 3)
+    feed.commit({first.partition: first.offset + 1})
+    until(lambda: feed.poll(0.05) or holder.kept, within_s=_SOON_S)
+    assert holder.kept == {first.partition: first.offset + 1}
+    feed.close({first.partition: first.offset + 2})
+    assert kafka.committed(told.group) == {first.partition: first.offset + 2}
+    feed = log.feed(told, Holder(), "test")
+    (left,) = _polled(feed, 1)
+    feed.close({})
+    assert left.offset == first.offset + 2
+
+
+def test_paused_partitions_stay_quiet(log, told):
+    """A paused partition gives nothing until it is resumed; the others go on."""
+    feed = log.feed(told, Holder(), "test")
+    _publish(log, told, ["call-1"])
+    (entry,) = _polled(feed, 1)
+    assert feed.pause([entry.partition])
+    _publish(log, told, ["call-1", *(f"other-{n}" for n in range(40))])
+    others = _polled(feed, 20)
+    assert entry.partition not in {each.partition for each in others}
+    assert not feed.pause(range(12))
+    assert feed.pause([])
+    until(lambda: entry.partition in {each.partition for each in feed.poll(0.2)}, within_s=_SOON_S)
+    feed.close({})
+
+
+def test_lag_counts_unsettled(kafka, log, told, function, run):
+    """The lag is what a group has not committed: all at first, nothing in the end."""
+    _publish(log, told, [f"call-{n}" for n in range(20)])
+    assert log.lags(told.topic, [told.group, "never-read"]) == (20, 20)
+    run(told)
+    until(lambda: log.lags(told.topic, [told.group]) == (0,), within_s=_SOON_S)
+    assert len(_calls(function)) == 20
+    assert log.lags("no-such-topic", [told.group]) == (0,)
+
+
+def test_dead_letters_are_replayed_once(log, told, function, run):
+    """A dead letter is counted and listed until it was replayed, oldest first, and not again."""
+    for number in range(4):
+        log.publish([record(f"call-{number}", told.delivery.dead_letter_topic)])
+        time.sleep(0.003)
+    assert log.dead(told) == 4
+    letters = log.letters(told)
+    assert [each.fields[b"key"] for each in letters] == [b"call-%d" % n for n in range(4)]
+    log.replayed(told, letters[0])
+    assert log.letters(told) == letters[1:]
+    for letter in letters[1:]:
+        log.replayed(told, letter)
+    assert (log.dead(told), log.letters(told)) == (0, [])
+    log.publish([record("call-9", told.delivery.dead_letter_topic)])
+    assert log.dead(told) == 1
+
+
+def test_poison_is_one_dead_letter(kafka, log, told, function, run):
+    """An event that is refused lies in the dead letters once, and the others are delivered."""
+    function.answers = [(422, {"kne-reason": "bad-schema"}, b"")]
+    run(told)
+    _publish(log, told, ["poison"])
+    until(lambda: log.dead(told) == 1, within_s=_SOON_S)
+    _publish(log, told, ["call-1", "poison"])
+    until(lambda: log.lags(told.topic, [told.group]) == (0,), within_s=_SOON_S)
+    (letter,) = kafka.read(told.delivery.dead_letter_topic)
+    assert letter.headers["ce_reason"] == b"bad-schema"
+    assert len(function.requests) == 3
+
+
+def test_slow_function_keeps_membership(log, told, function, run, monkeypatch):
+    """Deliveries that hang longer than a session lasts cost no membership: nothing comes twice."""
+    monkeypatch.setattr("eventing.log_kafka._SESSION_S", 5.0)
+    function.gate.clear()
+    _publish(log, told, [f"call-{n}" for n in range(70)])
+    subscription, _ = run(patient(told))
+    until(lambda: len(function.requests) == 50, within_s=_SOON_S)
+    time.sleep(6.5)
+    assert subscription.is_reading
+    function.gate.set()
+    until(lambda: log.lags(told.topic, [told.group]) == (0,), within_s=_SOON_S)
+    assert len(function.requests) == len(_calls(function)) == 70
+
+
+def test_ordered_source_keeps_order(log, told, function, run):
+    """An ordered source delivers a call's events in turn, also those that are retried."""
+    function.answers = [500, 204, 503]
+    _publish(log, told, ["call-1"] * 12)
+    run(dataclasses.replace(told, ordered=True))
+    until(lambda: len(function.requests) == 14, within_s=_SOON_S)
+    offsets = [int(request.headers["ce-knativekafkaoffset"]) for request in function.requests]
+    assert offsets == sorted(offsets)
+    assert function.most_at_once == 1
+
+
+def test_two_members_lose_nothing(log, told, function, run):
+    """A second member that joins and leaves again in the middle costs no event."""
+    run(told)
+    published = []
+
+    def publish(count):
+        for _ in range(count):
+            batch = [f"call-{len(published) + n}" for n in range(5)]
+            _publish(log, told, batch)
+            published.extend(batch)
+            time.sleep(0.01)
+
+    publish(20)
+    second, leave = run(told)
+    until(lambda: publish(1) or second.in_hand or second.is_reading, within_s=_SOON_S)
+    publish(60)
+    leave.set()
+    second.join(10)
+    publish(20)
+    until(lambda: log.lags(told.topic, [told.group]) == (0,), within_s=_SOON_S)
+    assert _calls(function) == set(published)
+
+
+def test_killed_member_is_replaced(log, told, function, run, monkeypatch):
+    """What a member had in hand when it died is delivered by the next, once its session ended."""
+    _publish(log, told, [f"call-{n}" for n in range(10)])
+    monkeypatch.setattr("eventing.log_kafka._SESSION_S", 2.0)
+    dead = log.feed(told, Holder(), "test")
+    monkeypatch.undo()
+    assert len(_polled(dead, 10)) == 10
+    # Dies: nothing committed, nobody left the group.
+    dead._consumer._coordinator._disable_heartbeat()
+    run(told)
+    until(lambda: len(_calls(function)) == 10, within_s=_SOON_S)
+    dead.close({})
+
+
+def test_killed_broker_loses_nothing(kafka, told, function, run, redis_url):
+    """A broker that is killed and comes back costs no event, and no call its order."""
+    run(told)
+    client = connect(redis_url)
+    writer = KafkaLogWriter(kafka.brokers())
+    relay = Relay(client, writer, "pod")
+    relay.start()
+    committed = []
+
+    def commit(count):
+        for _ in range(count):
+            number = len(committed)
+            made = record(f"call-{number % 5}", told.topic)
+            made = dataclasses.replace(made, headers={**made.headers, "ce_n": b"%d" % number})
+            client.xadd(keys.outbox(made.partition), made.fields())
+            committed.append(made)
+
+    commit(20)
+    until(lambda: function.requests, within_s=_SOON_S)
+    kafka.kill()
+    commit(20)
+    time.sleep(1)
+    assert sum(client.xlen(keys.outbox(p)) for p in range(PARTITIONS)) >= 20
+    kafka.start()
+    commit(20)
+    until(lambda: len({each.headers["ce-n"] for each in function.requests}) == 60, within_s=60)
+    until(lambda: not sum(client.xlen(keys.outbox(p)) for p in range(PARTITIONS)))
+    relay.stop()
+    writer.close()
+    client.close()
+    first_seen = {}
+    for each in kafka.read(told.topic):
+        first_seen.setdefault(each.key, {})[int(each.headers["ce_n"])] = each
+    for call in range(5):
+        numbers = list(first_seen[f"call-{call}"])
+        assert numbers == sorted(numbers)
+
+
+def test_missing_topic_is_awaited(kafka, log, told, function, run):
+    """A source whose topic is not there yet says so, and reads it once it is made."""
+    later = dataclasses.replace(told, topic=unique("later"))
+    subscription, _ = run(later)
+    time.sleep(1)
+    assert not subscription.is_reading
+    kafka.make_topics(later.topic)
+    _publish(log, later, ["call-1"])
+    until(lambda: function.requests, within_s=_SOON_S)
+
+
+def test_topics_are_made_once(kafka, log):
+    """Only what is missing is made, with the partitions it is to have."""
+    first, second = unique("made"), unique("made")
+    assert log.make({first: 3}, 1) == (first,)
+    assert log.make({first: 3, second: 12}, 1) == (second,)
+    assert {first, second} <= log.brokers.topics()
+
+
+def test_outage_is_unavailable():
+    """While no broker answers every question is `Unavailable`, and leaves no thread."""
+    away = KafkaLog(
+        Brokers(load(KafkaSettings, {"KAFKA_BROKERS": "127.0.0.1:1"}), patience_s=0.3), 0.3
+    )
+    before = threading.active_count()
+    for question in (
+        away.ping,
+        lambda: away.lags("utterances", ["group"]),
+        lambda: away.publish([record()]),
+        lambda: away.feed(source(), Holder(), "test"),
+    ):
+        with pytest.raises(Unavailable):
+            question()
+    assert threading.active_count() == before

@@ -1,0 +1,54 @@
+"""Holds the making of topics to the manifests."""
+
+from __future__ import annotations
+
+import pytest
+from kafka import KafkaAdminClient
+
+from eventing import topics
+from tests.kafka_broker import write_manifests
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path):
+    """Manifests of which no other test has the topics."""
+    return tmp_path, write_manifests(tmp_path)
+
+
+def test_manifests_topics_are_made(kafka, folder, capsys):
+    """Every topic of the manifests is made with its partitions, once."""
+    manifests, name = folder
+    env = {**kafka.env, "MANIFESTS": str(manifests)}
+    assert topics.main(env) == 0
+    made = capsys.readouterr().out
+    assert f"{name}-utterances" in made
+    assert f"{name}-dead-sentiment" in made
+    assert topics.main(env) == 0
+    assert capsys.readouterr().out == "all topics are there\n"
+    admin = kafka.brokers().connect(KafkaAdminClient)
+    (told,) = admin.describe_topics([f"{name}-utterances"])
+    admin.close()
+    assert len(told["partitions"]) == 12
+
+
+@pytest.mark.parametrize(
+    ("env", "line"),
+    [
+        ({}, "KAFKA_BROKERS must be set"),
+        ({"KAFKA_BROKERS": "here"}, "use host:port"),
+        ({"KAFKA_BROKERS": "127.0.0.1:1", "KAFKA_REPLICATION": "0"}, "KAFKA_REPLICATION='0'"),
+    ],
+)
+def test_wrong_setting_is_one_line(env, line, capsys):
+    """A wrong setting is one line on stderr and status 2."""
+    assert topics.main(env) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert line in told
+
+
+def test_impossible_copies_are_told(kafka, folder, capsys):
+    """More copies than brokers is one line, not a trace."""
+    manifests, _ = folder
+    env = {**kafka.env, "MANIFESTS": str(manifests), "KAFKA_REPLICATION": "3"}
+    assert topics.main(env) == 2
+    assert capsys.readouterr().err == "Kafka refuses: InvalidReplicationFactorError\n"

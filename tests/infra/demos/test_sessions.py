@@ -1,0 +1,45 @@
+"""What the demos tell of sessions, against a real Redis."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+import pytest
+
+from infra.demos import sessions
+from linewatch.calls import CallStart, Channel, ChannelKey
+from linewatch.decoder.store import Store
+
+KEY = ChannelKey("default", "call-1", Channel.AGENT)
+
+
+@pytest.fixture(name="store")
+def _store(redis_url):
+    store = Store.from_url(redis_url, "pod-1")
+    store.renew({"address": "http://10.0.0.1:8080", "sessions": 1, "capacity": 60})
+    return store
+
+
+def test_tells_of_decoders(store):
+    """A living decoder is told with its address and how many sessions it owns."""
+    assert list(sessions.told(store)) == ["pod pod-1 http://10.0.0.1:8080 1"]
+
+
+def test_tells_of_live_channels(store):
+    """A channel is told with its epoch, which is 1 before it ever moved, and its next step."""
+    claim(store)
+    assert list(sessions.told(store))[1:] == ["session call-1/agent 1 0"]
+
+
+def test_runs_from_standard_input(redis_url, store, monkeypatch, capsys):
+    """The file alone is enough: it finds the store by REDIS_URL."""
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setattr(sys, "argv", ["-"])
+    runpy.run_path(sessions.__file__, run_name="__main__")
+    assert capsys.readouterr().out.splitlines() == list(sessions.told(store))
+
+
+def claim(store):
+    """Make a session."""
+    store.claim(KEY, CallStart("default", "call-1", "line-1", 1), rate_hz=8000)

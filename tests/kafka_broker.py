@@ -1,0 +1,218 @@
+"""A real Kafka broker of the tests' own, from ``../shared/box/kafka``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+
+from eventing import topology
+from linewatch.decoder.brokers import Brokers
+from linewatch.events import Record
+from linewatch.settings import KafkaSettings, load
+
+SCRIPT = Path(__file__).resolve().parents[2] / "shared" / "box" / "kafka" / "kafka"
+#: Where the jars are kept from one run to the next.
+CACHE = Path.home() / ".cache" / "linewatch" / "test-kafka"
+PARTITIONS = 12
+USER, PASSWORD = "line", "right"
+
+# It is alone: a killed broker is taken for dead after 2 s, and so is back sooner.
+_EXTRA = """
+listeners=LOCAL://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},\
+TLS://127.0.0.1:{tls},SASL://127.0.0.1:{sasl},MTLS://127.0.0.1:{mtls}
+advertised.listeners=LOCAL://127.0.0.1:{plain},\
+TLS://127.0.0.1:{tls},SASL://127.0.0.1:{sasl},MTLS://127.0.0.1:{mtls}
+listener.security.protocol.map=LOCAL:PLAINTEXT,CONTROLLER:PLAINTEXT,\
+TLS:SSL,SASL:SASL_SSL,MTLS:SSL
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+group.min.session.timeout.ms=1000
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/broker.both
+ssl.truststore.type=PEM
+ssl.truststore.location={folder}/ca.pem
+listener.name.mtls.ssl.client.auth=required
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.sasl.plain.sasl.jaas.config=\
+org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";
+listener.name.sasl.scram-sha-512.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+"""
+
+
+def _openssl(*arguments, folder):
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def make_certificates(folder):
+    """Make an authority, one that signed nothing, and what it signed for broker and client."""
+    names = folder / "names"
+    names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost")
+    new = ("req", "-newkey", "rsa:2048", "-nodes")
+    for name in ("ca", "other"):
+        own = (*new, "-x509", "-days", "9", "-subj", f"/CN={name}")
+        _openssl(*own, "-keyout", f"{name}.key", "-out", f"{name}.pem", folder=folder)
+    for name in ("broker", "client"):
+        asked = (*new, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        _openssl(*asked, folder=folder)
+        signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", names.name)
+        asked = ("x509", "-req", "-days", "9", "-in", f"{name}.csr", *signed)
+        _openssl(*asked, "-out", f"{name}.pem", folder=folder)
+    both = (folder / "broker.key").read_text() + (folder / "broker.pem").read_text()
+    (folder / "broker.both").write_text(both)
+
+
+def _free_ports(count):
+    """Ports of which the first two are neighbours: the broker's controller needs the second."""
+    with contextlib.ExitStack() as held:
+
+        def bound(port=0):
+            taken = held.enter_context(socket.socket())
+            taken.bind(("127.0.0.1", port))
+            return taken.getsockname()[1]
+
+        while True:
+            first = bound()
+            with contextlib.suppress(OSError, OverflowError):
+                return [first, bound(first + 1), *(bound() for _ in range(count - 2))]
+
+
+class Broker:
+    """One broker: started, killed and started again by a test."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self._home = folder / "kafka"
+        self._home.mkdir()
+        make_certificates(folder)
+        names = ("plain", "controller", "tls", "sasl", "mtls")
+        self.ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        self._extra = folder / "extra.properties"
+        self._extra.write_text(
+            _EXTRA.format(folder=folder, user=USER, password=PASSWORD, **self.ports)
+        )
+        self._run("install", home=CACHE)
+        (self._home / "libs").symlink_to(CACHE / "kafka" / "libs")
+
+    def _run(self, verb, home=None):
+        told = {
+            "BOX_HOME": str(home or self.folder),
+            "KAFKA_PORT": str(self.ports["plain"]),
+            "KAFKA_EXTRA": str(self._extra),
+        }
+        (home or self.folder).mkdir(parents=True, exist_ok=True)
+        ran = subprocess.run(
+            [SCRIPT, verb],
+            env={**os.environ, **told},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert ran.returncode == 0, f"kafka {verb}: {ran.stdout[-500:]}{ran.stderr[-1500:]}"
+
+    @property
+    def address(self):
+        """Where it takes everybody."""
+        return f"127.0.0.1:{self.ports['plain']}"
+
+    @property
+    def env(self):
+        """What a role is told to use it."""
+        return {"KAFKA_BROKERS": self.address}
+
+    def secured(self, listener, **more):
+        """What a role is told to use *listener*: tls, sasl or mtls."""
+        told = {"KAFKA_BROKERS": f"127.0.0.1:{self.ports[listener]}"}
+        told["SSL_CERT_PATH"] = str(self.folder / "ca.pem")
+        if listener == "sasl":
+            told["KAFKA_SASL_MECHANISM"] = "PLAIN"
+            told |= {"KAFKA_USERNAME": USER, "KAFKA_PASSWORD": PASSWORD}
+        if listener == "mtls":
+            told["KAFKA_CLIENT_CERT"] = str(self.folder / "client.pem")
+            told["KAFKA_CLIENT_KEY"] = str(self.folder / "client.key")
+        return told | more
+
+    def start(self):
+        """Start it, or do nothing if it runs; return once it answers."""
+        self._run("up")
+
+    def kill(self):
+        """End it as a power cut would."""
+        pid = int((self._home / "pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{pid}/fd").exists() and any(Path(f"/proc/{pid}/fd").iterdir()):
+            assert time.monotonic() < deadline, "the broker did not die"
+            time.sleep(0.05)
+
+    def stop(self):
+        """End it."""
+        self._run("down")
+
+    def brokers(self, **env):
+        """Return the clients' maker, for the plain listener or for what *env* says."""
+        return Brokers(load(KafkaSettings, env or self.env))
+
+    @contextlib.contextmanager
+    def _admin(self):
+        admin = self.brokers().connect(KafkaAdminClient, 30)
+        yield admin
+        admin.close()
+
+    def make_topics(self, *topics, configs=None):
+        """Make *topics* of twelve partitions."""
+        wanted = {
+            each: {"num_partitions": PARTITIONS, "replication_factor": 1, "configs": configs or {}}
+            for each in topics
+        }
+        with self._admin() as admin:
+            admin.create_topics(wanted, wait_for_metadata=True)
+
+    def committed(self, group):
+        """Return the offsets *group* committed, by partition."""
+        with self._admin() as admin:
+            kept = admin.list_group_offsets({group: None})[group]
+        return {each.partition: told.offset for each, told in kept.items()}
+
+    def read(self, topic):
+        """Return every record of *topic*, partition by partition in its order."""
+        consumer = self.brokers().connect(KafkaConsumer, 30)
+        several = [TopicPartition(topic, each) for each in range(PARTITIONS)]
+        consumer.assign(several)
+        ends = consumer.end_offsets(several)
+        consumer.seek_to_beginning()
+        found = {each: [] for each in several}
+        while any(consumer.position(each) < ends[each] for each in several):
+            for each, read in consumer.poll(timeout_ms=1000).items():
+                found[each] += read
+        consumer.close()
+        return [_record(each) for several in found.values() for each in several]
+
+
+def _record(read):
+    return Record(read.topic, (read.key or b"").decode(), dict(read.headers), read.value)
+
+
+def unique(name):
+    """Return a name that no other test uses."""
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+def write_manifests(folder):
+    """Write the project's manifests with topics and groups of their own; return the prefix."""
+    prefix = unique("own")
+    for file in sorted(topology.FOLDER.glob("*.yaml")):
+        text = re.sub(r"(topic: |topics: \[|consumerGroup: )", rf"\g<1>{prefix}-", file.read_text())
+        text = re.sub(r'^  (\S+: "12")$', rf"  {prefix}-\1", text, flags=re.MULTILINE)
+        (folder / file.name).write_text(text)
+    return prefix
