@@ -21,7 +21,6 @@ from pathlib import Path
 from eventing import log as event_log
 from eventing import topology
 from eventing.delivery import Courier
-from eventing.door import Door
 from eventing.hands import Hands
 from eventing.lane import Lane, tracks
 from eventing.log import LogSettings
@@ -32,6 +31,7 @@ from eventing.subscription import Subscription
 from eventing.topology import Source, Topology
 from linewatch import settings
 from linewatch.errors import SettingsError, Unavailable
+from linewatch.health_port import HealthPort
 from linewatch.settings import setting
 
 log = logging.getLogger(__name__)
@@ -217,31 +217,25 @@ def _end(died: threading.ExceptHookArgs) -> None:
 def main(env: Mapping[str, str]) -> int:
     """Run until SIGTERM or SIGINT; return the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    ends = {signal.SIGTERM, signal.SIGINT}
     try:
         told = settings.load(DispatcherSettings, env)
         dispatcher = Dispatcher(told, topology.load(Path(told.manifests)))
         dispatcher.check()
-        door = _door(told, dispatcher)
+        # Before any thread starts: each would take them otherwise.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+        if told.port:
+            HealthPort(told.bind, told.port, dispatcher.meters.text, lambda: dispatcher.is_reading)
     except SettingsError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 2
     threading.excepthook = _end
-    ends = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-    if door is not None:
-        door.open()
     dispatcher.start()
     signal.sigwait(ends)
     log.info("dispatcher: stops, %d deliveries under way", dispatcher.in_hand)
     if not dispatcher.stop():
         log.warning("dispatcher: the rest is delivered after the next start")
     return 0
-
-
-def _door(told: DispatcherSettings, dispatcher: Dispatcher) -> Door | None:
-    if not told.port:
-        return None
-    return Door(told.bind, told.port, lambda: dispatcher.is_reading, dispatcher.meters.text)
 
 
 if __name__ == "__main__":

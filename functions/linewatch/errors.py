@@ -21,6 +21,7 @@
     ├── TooLarge                 413
     ├── UnsupportedMedia         415
     ├── Misdirected              421
+    │   └── AnotherPod           421
     ├── Unprocessable            422
     └── Unavailable              503  Retry-After
         ├── StoreUnavailable     503
@@ -182,6 +183,12 @@ class Misdirected(LinewatchError):
     title = "Misdirected"
 
 
+class AnotherPod(Misdirected):
+    """The pod that a forward names is no more: this one listens at its address now."""
+
+    title = "Another pod"
+
+
 class Unprocessable(LinewatchError):
     """An event of the right type whose data breaks its schema."""
 
@@ -194,7 +201,7 @@ class Unavailable(LinewatchError):
 
     status = 503
     title = "Unavailable"
-    retry_after_s = 1
+    retry_after_s: int | None = 1
 
 
 class StoreUnavailable(Unavailable):

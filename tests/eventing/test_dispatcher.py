@@ -233,23 +233,23 @@ def test_named_sources_run_alone(log, function, start):
     assert sorted(_calls(function)) == ["call-calls", "call-scores"]
 
 
-def test_door_tells_metrics(log, function, start):
+def test_health_port_tells_metrics(log, function, start):
     """With a PORT the dispatcher answers probes, and tells lag, letters and deliveries."""
     port = free_port()
     start(PORT=str(port))
     log.publish([record()])
     until(lambda: function.requests, within_s=10)
     ask = urllib3.PoolManager(retries=False).request
-    door = f"http://127.0.0.1:{port}"
+    shown = f"http://127.0.0.1:{port}"
     alone = {"Connection": "close"}
-    assert ask("GET", f"{door}/health/liveness", headers=alone).status == 204
-    until(lambda: ask("GET", f"{door}/health/readiness", headers=alone).status == 204)
+    assert ask("GET", f"{shown}/health/liveness", headers=alone).status == 200
+    until(lambda: ask("GET", f"{shown}/health/readiness", headers=alone).status == 200)
     told = 'linewatch_deliveries_total{outcome="delivered",source="sentiment"} 1.0'
-    until(lambda: told in ask("GET", f"{door}/metrics", headers=alone).data.decode())
+    until(lambda: told in ask("GET", f"{shown}/metrics", headers=alone).data.decode())
     until(
         lambda: (
             'linewatch_source_lag{source="sentiment"} 0.0'
-            in ask("GET", f"{door}/metrics", headers=alone).data.decode()
+            in ask("GET", f"{shown}/metrics", headers=alone).data.decode()
         )
     )
 
