@@ -6,24 +6,28 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 import urllib3
 from itsdangerous import BadData, BadSignature, Signer, URLSafeTimedSerializer
 
 from linewatch.decoder.claims import Owner
-from linewatch.errors import Forbidden, OwnerBusy
+from linewatch.errors import AnotherPod, Forbidden, OwnerBusy
 
 COOKIE: Final = "linewatch"
 COOKIE_AGE_S: Final = 3600
 FORWARD_HEADER: Final = "linewatch-forward"
 CONNECT_S: Final = 0.25
-READ_S: Final = 2.0
+#: Longer than a lease, so that what stood still may be adopted; shorter than a sender's patience.
+READ_S: Final = 1.7
 _WAIT_FOR_SLOT_S: Final = 0.1
 _COOKIES_REMEMBERED: Final = 4096
 #: Addresses of pods that are gone are dropped when so many are known.
 _POOLS: Final = 64
+#: What is left of a process that was killed takes connections for so long.
+_DYING_S: Final = 0.05
+_ANOTHER_POD: Final = AnotherPod("").slug()
 _PASSED_ON: Final = frozenset(
     {"authorization", "content-type", "cookie", "traceparent", "x-forwarded-proto"}
 )
@@ -102,7 +106,17 @@ class Answer:
 
 
 class OwnerGone(Exception):
-    """Nobody listens at the owner's address."""
+    """Nobody listens at the owner's address, or by now another pod does."""
+
+
+class OwnerSilent(OwnerBusy):
+    """The owner took the request and did not answer in time: it may be slow, or stand still."""
+
+
+class NoSlot(OwnerBusy):
+    """Too many forwards at once: one of them ends soon, so the sender's own pace will do."""
+
+    retry_after_s = None
 
 
 class Forwarder:
@@ -131,11 +145,13 @@ class Forwarder:
             body: As received.
 
         Raises:
-            OwnerGone: the connection was refused or took longer than 250 ms.
-            OwnerBusy: no answer in time, or too many forwards at once. Never a reason to adopt.
+            OwnerGone: the connection was refused or took longer than 250 ms, or another pod
+                answered: its lease may have a second left, but it is no more.
+            OwnerSilent: no answer in time. Never a reason to adopt.
+            OwnerBusy: a broken answer, or too many forwards at once. Likewise.
         """
         if not self._slots.acquire(timeout=_WAIT_FOR_SLOT_S):
-            raise OwnerBusy("too many requests are being forwarded: send again")
+            raise NoSlot("too many requests are being forwarded: send again")
         try:
             return self._ask(owner, method, path, self._passed_on(owner, headers), body)
         finally:
@@ -152,16 +168,30 @@ class Forwarder:
     def _ask(
         self, owner: Owner, method: str, path: str, headers: Mapping[str, str], body: bytes
     ) -> Answer:
+        ask = partial(
+            self._pool(owner.address).urlopen,
+            *(method, path),
+            headers=headers,
+            body=body,
+            redirect=False,
+        )
         try:
-            answer = self._pool(owner.address).urlopen(
-                method, path, headers=headers, body=body, redirect=False
-            )
+            try:
+                answer = ask()
+            except urllib3.exceptions.ProtocolError:
+                # It hung up, maybe as it died: a repeat is harmless, and the dead refuse it.
+                time.sleep(_DYING_S)
+                answer = ask()
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
             raise OwnerGone from None
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise OwnerSilent("the call's decoder did not answer in time: send again") from error
         except urllib3.exceptions.HTTPError as error:
             raise OwnerBusy(
                 f"the call's decoder did not answer ({type(error).__name__}): send again"
             ) from error
+        if answer.headers.get("kne-reason") == _ANOTHER_POD:
+            raise OwnerGone
         return Answer(answer.status, dict(answer.headers), answer.data)
 
     def _pool(self, address: str) -> urllib3.HTTPConnectionPool:

@@ -19,14 +19,15 @@ from linewatch.calls import CallEnd, CallStart, Channel, ChannelKey, End, Step
 from linewatch.decoder import ancestor, intake
 from linewatch.decoder.affinity import COOKIE, COOKIE_AGE_S, FORWARD_HEADER, Answer, Hint
 from linewatch.decoder.claims import Stored
-from linewatch.decoder.metrics import CONTENT_TYPE
 from linewatch.decoder.producer_events import Deed, HeardOn, deed_of, events_of
 from linewatch.decoder.recognizer import load
 from linewatch.decoder.road import Passage
 from linewatch.decoder.service import Service, build
 from linewatch.decoder.sessions import Reply
+from linewatch.exposition import CONTENT_TYPE
 from linewatch.settings import BOOT_FAILED, DecoderSettings
 from linewatch.settings import load as load_settings
+from linewatch.tracing import TracingSettings, tracer
 
 log = logging.getLogger(__name__)
 
@@ -239,7 +240,7 @@ class Edge:
         if raw is None:
             return False
         if self._service.passes.read(raw) != self._service.pod_id:
-            raise errors.Misdirected("the forward is meant for another pod than this")
+            raise errors.AnotherPod("the forward is meant for another pod than this")
         return True
 
     def _hint(self, key: ChannelKey) -> Hint | None:
@@ -362,7 +363,8 @@ def create() -> Flask:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     try:
         settings = load_settings(DecoderSettings, os.environ)
-        service = build(settings, load(settings.model_path))
+        told = tracer(load_settings(TracingSettings, os.environ), "linewatch-decoder")
+        service = build(settings, load(settings.model_path), told)
     except errors.SettingsError as error:
         print(f"decoder: {error.detail}", file=sys.stderr)  # noqa: T201 - the one clear line
         raise SystemExit(BOOT_FAILED) from None

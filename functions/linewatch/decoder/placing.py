@@ -51,6 +51,13 @@ class Placing:
         """Drop what was noted: it proved wrong."""
         self._owners.pop(key, None)
 
+    def doubt(self, pod_id: str) -> None:
+        """Forget all that was noted of a silent pod: the store knows whether it still lives."""
+        self._pods.pop(pod_id, None)
+        noted = [key for key, owner in self._owners.copy().items() if owner.pod == pod_id]
+        for key in noted:
+            self.forget(key)
+
     def likely_owner(self, key: ChannelKey, hinted: str | None) -> Owner | None:
         """Return the pod to ask first: one noted, else one that a cookie names, if alive."""
         noted = self._owners.get(key)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from linewatch.calls import CallStart, ChannelKey, Chunk, Step
-from linewatch.decoder.affinity import Answer, Forwarder, OwnerGone
+from linewatch.decoder.affinity import Answer, Forwarder, OwnerGone, OwnerSilent
 from linewatch.decoder.claims import Owner
 from linewatch.decoder.metrics import Metrics
 from linewatch.decoder.placing import Placing
 from linewatch.decoder.sessions import Reply, Sessions
 from linewatch.errors import Misdirected, NotFound, Overloaded, OwnerBusy, SessionMoved
+
+#: One may have been suggested, one recorded; another may have adopted first.
+_OWNERS_TRIED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,16 @@ class Road:
         Raises:
             LinewatchError: what the sender is told.
         """
+        try:
+            return self._travel(passage)
+        except OwnerSilent:
+            # If it stood still, its lease is gone by now; if it lives, it keeps the session.
+            found = self._here(passage)
+            if isinstance(found, Owner):
+                raise
+            return found
+
+    def _travel(self, passage: Passage) -> Reply | Answer:
         if passage.key not in self._sessions and not passage.forwarded:
             answer = self._ask_likely(passage)
             if answer:
@@ -112,16 +125,15 @@ class Road:
     def _hand_over(self, passage: Passage, owner: Owner) -> Reply | Answer:
         if passage.forwarded:
             raise Misdirected("the session is not this pod's")
-        try:
-            return self._forwarded(passage, owner)
-        except OwnerGone:
-            found = self._adopt(passage, owner)
-        if isinstance(found, Reply):
-            return found
-        try:
-            return self._forwarded(passage, found)
-        except OwnerGone:
-            raise OwnerBusy("the call's decoder just died: send again") from None
+        for _ in range(_OWNERS_TRIED):
+            try:
+                return self._forwarded(passage, owner)
+            except OwnerGone:
+                found = self._adopt(passage, owner)
+            if isinstance(found, Reply):
+                return found
+            owner = found
+        raise OwnerBusy("the call's decoder just died: send again")
 
     def _adopt(self, passage: Passage, dead: Owner) -> Reply | Owner:
         try:
@@ -136,13 +148,20 @@ class Road:
         answer = self._forward(passage, owner)
         if answer.status == Misdirected.status:
             self._placing.forget(passage.key)
+            # If both gave it up, neither would ever take it again.
+            self._sessions.relent(passage.key)
             raise SessionMoved("the call just moved to another decoder: send again")
         self._placing.remember(passage.key, owner)
         return answer
 
     def _forward(self, passage: Passage, owner: Owner) -> Answer:
-        answer = self._forwarder.send(
-            owner, passage.method, passage.path, passage.headers, passage.body
-        )
+        try:
+            answer = self._forwarder.send(
+                owner, passage.method, passage.path, passage.headers, passage.body
+            )
+        except OwnerSilent:
+            # Else every call of a pod that stands still would wait for it in turn.
+            self._placing.doubt(owner.pod)
+            raise
         self._metrics.forwards.inc()
         return answer

@@ -138,6 +138,10 @@ class Sessions:
         """Tell whether this pod gave the session up lately, so that another should take it."""
         return key in self._given_up
 
+    def relent(self, key: ChannelKey) -> None:
+        """Take the session again if it comes, though this pod gave it up."""
+        self._given_up.discard(key)
+
     def forget_given_up(self) -> None:
         """Take again what was given up."""
         self._given_up.clear()

@@ -19,10 +19,11 @@ from linewatch.decoder.affinity import (
     Forwarder,
     Hint,
     OwnerGone,
+    OwnerSilent,
     Passes,
 )
 from linewatch.decoder.claims import Owner
-from linewatch.errors import Forbidden, OwnerBusy
+from linewatch.errors import AnotherPod, Forbidden, OwnerBusy
 
 HINT = Hint("acme", "call-1", "0123456789ab")
 COOKIES = Cookies(("new", "old"))
@@ -122,7 +123,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.before()
         self.send_response(self.server.status)
         self.send_header("Content-Length", "4")
-        self.send_header("Set-Cookie", "linewatch=x")
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(b"done")
 
@@ -131,10 +133,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def pod_server(status=200, before=lambda: None):
+def pod_server(status=200, headers=None, before=lambda: None):
     """Run a pod that answers everything the same way; yields it and its owner."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.status, server.before, server.asked = status, before, []
+        server.headers = headers or {"Set-Cookie": "linewatch=x"}
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -219,12 +222,12 @@ class TestForwarder:
             for filler in fillers:
                 filler.close()
 
-    def test_slow_owner_is_busy(self, monkeypatch):
-        """An owner that does not answer in time is busy: never a reason to adopt."""
+    def test_slow_owner_is_silent(self, monkeypatch):
+        """An owner that does not answer in time is silent: never a reason to adopt."""
         monkeypatch.setattr(affinity, "READ_S", 0.1)
         leave = threading.Event()
         with pod_server(before=lambda: leave.wait(5)) as (_, owner):
-            with pytest.raises(OwnerBusy) as caught:
+            with pytest.raises(OwnerSilent) as caught:
                 send(owner)
             leave.set()
         assert (caught.value.status, caught.value.retry_after_s) == (503, 1)
@@ -245,6 +248,32 @@ class TestForwarder:
             with pytest.raises(OwnerBusy):
                 send(Owner("pod-b", 1, f"http://127.0.0.1:{rude.getsockname()[1]}"))
             thread.join()
+
+    def test_dying_owner_is_gone(self):
+        """An owner that hangs up and then refuses connections is gone, within the request."""
+        rude = socket.socket()
+        rude.bind(("127.0.0.1", 0))
+        rude.listen()
+
+        def die():
+            caller, _ = rude.accept()
+            caller.recv(10)
+            rude.close()
+            caller.close()
+
+        thread = threading.Thread(target=die)
+        thread.start()
+        with pytest.raises(OwnerGone):
+            send(Owner("pod-b", 1, f"http://127.0.0.1:{rude.getsockname()[1]}"))
+        thread.join()
+
+    def test_address_is_used_again(self):
+        """Where another pod answers at the owner's address the owner is gone."""
+        with (
+            pod_server(421, {"kne-reason": AnotherPod("").slug()}) as (_, owner),
+            pytest.raises(OwnerGone),
+        ):
+            send(owner)
 
     def test_half_of_threads_forward(self):
         """Only half of the threads may forward at a time; the rest stay free to serve."""

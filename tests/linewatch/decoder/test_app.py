@@ -443,7 +443,7 @@ class TestForward:
     def test_meant_for_another(self, web, service):
         """A forward that names another pod is 421: addresses are used again."""
         reply = audio(web, **{FORWARD_HEADER: service.passes.sign("pod-old")})
-        problem(reply, 421, "misdirected")
+        problem(reply, 421, "another-pod")
 
     def test_meant_for_us(self, web, service):
         """A forward that names this pod is served like any other request."""

@@ -3,7 +3,7 @@
 import pytest
 
 from linewatch.calls import Chunk, End
-from linewatch.decoder.affinity import Answer, OwnerGone
+from linewatch.decoder.affinity import Answer, OwnerGone, OwnerSilent
 from linewatch.decoder.claims import Owner, Pressure
 from linewatch.decoder.claims import Pod as Seen
 from linewatch.decoder.placing import Placing
@@ -72,7 +72,8 @@ class Wire:
         town = self._town
         town.hops.append((self._name, owner.pod))
         if owner.pod in town.faults:
-            raise town.faults[owner.pod]
+            fault = town.faults[owner.pod]
+            raise fault if isinstance(fault, Exception) else fault()
         passage = town.roads[self._name].passages
         try:
             found = town.travel(owner.pod, passage.step, passage.key, forwarded=True)
@@ -84,7 +85,11 @@ class Wire:
 
 @pytest.fixture(name="town")
 def _town(redis_url):
-    return Town(redis_url)
+    town = Town(redis_url)
+    yield town
+    for pod in town.pods.values():
+        # Faults that were raised keep the town alive: its sockets would be collected unclosed.
+        pod.store._redis.close()
 
 
 class TestMine:
@@ -177,6 +182,30 @@ class TestForward:
         with pytest.raises(OwnerBusy):
             town.travel("b", STEPS[2])
         town.pods["a"].killed()
+        assert town.travel("b", STEPS[2]).next_seq == 3
+        assert town.pods["b"].store.peek(AGENT).epoch == 2
+
+    def test_silence_puts_all_in_doubt(self, town):
+        """After one silence no call waits for a stopped pod because it was remembered or hinted."""
+        town.travel("a", chunk(), CUSTOMER)
+        town.travel("b", STEPS[1])
+        town.travel("b", chunk(1, 2000), CUSTOMER)
+        town.faults["a"] = OwnerSilent("slow")
+        with pytest.raises(OwnerSilent):
+            town.travel("b", STEPS[2])
+        town.pods["a"].killed()
+        assert town.travel("b", chunk(2, 4000), CUSTOMER, hinted="a").next_seq == 3
+        assert town.hops == [("b", "a")] * 3
+
+    def test_stopped_meanwhile(self, town):
+        """Where the lease ran out while the owner was silent, the step is taken here at once."""
+
+        def silent():
+            town.pods["a"].killed()
+            return OwnerSilent("stopped by SIGSTOP")
+
+        town.travel("b", STEPS[1])
+        town.faults["a"] = silent
         assert town.travel("b", STEPS[2]).next_seq == 3
         assert town.pods["b"].store.peek(AGENT).epoch == 2
 
@@ -312,3 +341,20 @@ class TestGivenUp:
         assert isinstance(town.travel("a", next(rest)), Reply)
         assert isinstance(town.travel("a", next(rest)), Reply)
         assert town.hops == [("a", "b")]
+
+    def test_both_gave_it_up(self, town, rest):
+        """A pod told that the other gave the session up as well takes the next step itself."""
+        town.settle("b").sessions._given_up.add(AGENT)
+        step = next(rest)
+        with pytest.raises(SessionMoved):
+            town.travel("a", step)
+        assert isinstance(town.travel("a", step), Reply)
+
+    def test_suggested_owner_died(self, town, rest):
+        """The emptiest pod may have adopted it and died: then it is taken back at once."""
+        other = town.settle("b")
+        town.travel("a", next(rest))
+        assert AGENT in other.sessions
+        town.faults["b"] = OwnerGone()
+        town.placings["a"].forget(AGENT)
+        assert isinstance(town.travel("a", next(rest)), Reply)

@@ -1,0 +1,86 @@
+"""``python -m tests.chaos``: break everything, compare byte for byte, write the table.
+
+::
+
+    python -m tests.chaos [CASE ...]         the short run, or some of its cases
+    python -m tests.chaos --part kills       one long part, from where it was left
+    python -m tests.chaos --report           docs/reliability.md from what was measured
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import signal
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from tests.chaos import report
+from tests.chaos.cases import LONG, SHORT
+from tests.chaos.rig import TooLong
+from tests.chaos.row import Row, commit, keep, kept, markdown
+from tests.chaos.verdict import Verdict
+
+
+def measured(name, case, seed, part):
+    """Run one case, say and keep its row."""
+    begun_s = time.monotonic()
+    try:
+        row = case(random.Random(f"{seed}/{name}"))
+    except TooLong as error:
+        row = Row(name, 0, name, 0, Verdict(), str(error), passed=False)
+    row = replace(row, case=name, took_s=time.monotonic() - begun_s)
+    keep(row, part=part, seed=seed, at=datetime.now(UTC).isoformat(timespec="seconds"))
+    print(" | ".join(row.cells()), flush=True)
+    return row
+
+
+def short(names, seed):
+    """Run the short cases *names*, or all."""
+    rows = [measured(name, SHORT[name], seed, "short") for name in names or SHORT]
+    print("\n" + markdown(rows))
+    return rows
+
+
+def long(part, seed):
+    """Run slices of *part* until this commit has them all."""
+    case, wanted = LONG[part]
+    at = commit()
+    mine = [row for row, beside in kept() if (beside["part"], beside["commit"]) == (part, at)]
+    done = sum(row.runs for row in mine)
+    print(f"{part}: {done} of {wanted} done at {at}", flush=True)
+    while done < wanted:
+        row = measured(f"{part}-{done}", case, seed, part)
+        mine.append(row)
+        if not row.runs:
+            break
+        done += row.runs
+    return mine
+
+
+def main(words):
+    """Run what is asked for; the exit status counts the promises broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos")
+    parser.add_argument("cases", nargs="*", choices=[[], *SHORT], metavar="CASE")
+    parser.add_argument("--seed", type=int, default=0, help="repeats a run; drawn and told if 0")
+    parser.add_argument("--part", choices=LONG, help="run this long part")
+    parser.add_argument("--report", action="store_true", help="write docs/reliability.md")
+    asked = parser.parse_args(words)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Callers that are held up are what this is about.
+    logging.disable(logging.WARNING)
+    if asked.report:
+        report.write()
+        return 0
+    seed = asked.seed or random.SystemRandom().randrange(1, 1 << 31)
+    print(f"seed {seed}, commit {commit()}", flush=True)
+    rows = long(asked.part, seed) if asked.part else short(asked.cases, seed)
+    report.write()
+    return sum(not row.holds for row in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,137 @@
+"""A whole decoder on a fake recognizer that can be stopped, unfenced and starved of its store.
+
+For gunicorn: ``tests.chaos.app:create()``. The switches stand in the environment:
+``CHAOS_FOLDER`` (see `points`), ``CHAOS_DIGEST``, ``CHAOS_UNFENCED`` (the negative
+control), ``CHAOS_FAULTS`` (see `starving`), ``CHAOS_READ_S``, ``CHAOS_WORK_S``,
+``CHAOS_SKEW_S``, ``CHAOS_VERSION``. What ships has none of them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+from fakes import HashRecognizers
+from flask import request
+
+from linewatch import keys
+from linewatch.decoder import affinity, relay, service
+from linewatch.decoder import store as stores
+from linewatch.decoder.app import app_of
+from linewatch.decoder.claims import Committed
+from linewatch.settings import DecoderSettings, load
+from tests.chaos.points import Points
+from tests.chaos.starving import Starving
+
+_HERE = Path(__file__).parent
+
+
+def _starving(client, whose):
+    """Return *client*, or one that fails as ``CHAOS_FAULTS`` says."""
+    rates = os.environ.get("CHAOS_FAULTS")
+    if not rates:
+        return client
+    seed = f"{os.environ['CHAOS_SEED']}/{whose}"
+    return Starving(client, random.Random(seed), *map(float, rates.split(",")))
+
+
+class _Store(stores.Store):
+    """A store with points before and after its writes."""
+
+    points: Points
+
+    def __init__(self, client, pod):
+        super().__init__(_starving(client, "store"), pod)
+        if os.environ.get("CHAOS_UNFENCED"):
+            for name in ("commit", "edge"):
+                script = (_HERE / f"unfenced_{name}.lua").read_text()
+                self._scripts[name] = client.register_script(script)
+
+    def commit(self, key, epoch, step):
+        """See `Store`."""
+        self.points.reach("before-commit", keys.member(key))
+        receipt = super().commit(key, epoch, step)
+        if receipt.state is Committed.MOVED:
+            self.points.rejected("commit")
+        if receipt.state is Committed.ACCEPTED:
+            self.points.reach("committed", keys.member(key))
+        return receipt
+
+    def pass_edge(self, key, epoch, edge, end_reason=""):
+        """See `Store`."""
+        self.points.reach("decoded", keys.member(key))
+        ours = super().pass_edge(key, epoch, edge, end_reason)
+        if not ours:
+            self.points.rejected("edge")
+        return ours
+
+
+class _Leases(relay.Leases):
+    points: Points
+
+    def drop(self, partition):
+        """See `Leases`: the deletion was turned away."""
+        self.points.rejected("relay")
+        super().drop(partition)
+
+
+class _Writer:
+    """A log writer that can be stopped between the log's acknowledgement and the deletion."""
+
+    def __init__(self, writer, fated, points):
+        self._writer = writer
+        self._fated = fated
+        self._points = points
+
+    def publish(self, records):
+        """See `LogWriter`."""
+        self._fated(lambda: self._writer.publish(records))
+        if records:
+            self._points.reach("relay", records[0].key)
+
+
+def _relay_with(points):
+    made = service.Relay
+
+    def relay_of(client, writer, *rest):
+        client = _starving(client, "relay")
+        fated = getattr(client, "fated", lambda run: run())
+        return made(client, _Writer(writer, fated, points), *rest)
+
+    return relay_of
+
+
+def _version():
+    """Let this decoder be of older or newer code."""
+    version = os.environ.get("CHAOS_VERSION")
+    if version:
+        stores.VERSION = int(version)
+
+
+def create():
+    """See `linewatch.decoder.app.create`."""
+    points = Points(os.environ["CHAOS_FOLDER"])
+    _Store.points = _Leases.points = points
+    service.Store, relay.Leases = _Store, _Leases
+    service.Relay = _relay_with(points)
+    affinity.READ_S = float(os.environ.get("CHAOS_READ_S", affinity.READ_S))
+    skew_ms = round(1000 * float(os.environ.get("CHAOS_SKEW_S", "0")))
+    clock_ms = service.clock_ms
+    service.clock_ms = lambda: clock_ms() + skew_ms
+    _version()
+    recognizers = HashRecognizers(
+        os.environ.get("CHAOS_DIGEST", "fake"), float(os.environ.get("CHAOS_WORK_S", "0"))
+    )
+    built = service.build(load(DecoderSettings, os.environ), recognizers)
+    built.start()
+    app = app_of(built)
+
+    def stop_before_reply(response):
+        if response.status_code == 200 and request.path.endswith("/audio"):
+            _, _, _, call, _, channel, _ = request.path.split("/")
+            points.reach("before-reply", f"default|{call}|{channel}")
+        return response
+
+    app.after_request(stop_before_reply)
+    return app

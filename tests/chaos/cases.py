@@ -1,0 +1,252 @@
+"""What `make chaos` runs: one case for each promise, each a row of the table."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from decoders import ROOT
+
+from tests.chaos import digests, faults, kills, links, soak, zombies
+from tests.chaos.points import POINTS
+from tests.chaos.row import Row, quantile
+from tests.chaos.verdict import Verdict
+
+#: The aim is p95 <= 1 s with ten calls on the dead decoder; a busy machine may take twice that.
+RECOVERED_S = 2.0
+LEASE_S = 1.5
+#: Faults that the whole pipeline's own tests make, counted here by running them.
+E2E = ("poison_stops", "nobody_comes", "forwards_never", "new_decoder", "burst_from")
+
+
+def worker_kills(chance, count=80):
+    """SIGKILL of the process that holds the sessions; its master starts another."""
+    verdict, seconds = kills.killed(chance, count)
+    promise = "decoder's worker SIGKILLed at any moment"
+    return Row("worker-kills", 1, promise, count, verdict, recoveries=seconds)
+
+
+def whole_kills(chance, count=20):
+    """SIGKILL of the whole decoder, as when its pod is gone."""
+    verdict, seconds = kills.killed(chance, count, whole=True)
+    promise = "whole decoder SIGKILLed at any moment"
+    return Row("whole-kills", 1, promise, count, verdict, recoveries=seconds)
+
+
+def stopped(chance, each=25):
+    """Zombies at every point: nothing of theirs counts, and they were turned away."""
+    made = zombies.zombies(chance, each)
+    told = ", ".join(f"{kind} {count}" for kind, count in sorted(made.rejected.items()))
+    fenced = all(made.rejected[kind] for kind in ("commit", "edge", "relay"))
+    return Row(
+        "zombies",
+        2,
+        f"zombie fenced (SIGSTOP at {len(POINTS)} points)",
+        made.stopped.total(),
+        made.verdict,
+        f"writes turned away: {told}",
+        passed=fenced,
+    )
+
+
+def unfenced(chance, each=2):
+    """The negative control: the same zombies, but scripts without a fence."""
+    made = zombies.zombies(chance, each, unfenced=True)
+    return Row(
+        "unfenced",
+        2,
+        "control: the same without fence must lose or double",
+        made.stopped.total(),
+        made.verdict,
+        "unfenced_*.lua in the tests",
+        control=True,
+    )
+
+
+def two_digests(chance, each=1):
+    """Old and new owner with different digests."""
+    verdict = digests.digests(chance, each)
+    promise = "no word of the zombie's digest after the adoption"
+    return Row("digests", 2, promise, each * len(digests.POINTS), verdict)
+
+
+def store_faults(chance, chunks=5000):
+    """Store commands that fail, time out, or take effect and time out: 1 % each."""
+    verdict, taken, longest = faults.store_faults(chance, chunks)
+    return Row(
+        "store-faults",
+        4,
+        "store command fails, times out, or takes effect and times out (1 % each)",
+        taken,
+        verdict,
+        f"longest run of 5xx on a channel {longest} (at most 3)",
+        passed=longest <= 3,
+    )
+
+
+def redis_killed(chance, times=1):
+    """Redis killed and back."""
+    verdict, crowd = faults.redis_killed(chance, times)
+    refused = [a.answered_s - a.sent_s for a in crowd.ear.answers if a.status == 503]
+    slowest = quantile(refused, 0.95)
+    told = f"503 within p95 {slowest:.2f} s" if refused else "no 503 was seen"
+    return Row("redis-killed", 5, "Redis killed, back after 5 s", times, verdict, told)
+
+
+def redis_slow(chance, for_s=4):
+    """Redis 50 ms away."""
+    verdict, crowd = links.redis_slow(chance, 0.025, for_s)
+    p99 = quantile([a.answered_s - a.sent_s for a in crowd.ear.answers if a.status == 200], 0.99)
+    return Row("redis-slow", 6, "Redis 50 ms away", 1, verdict, f"reply p99 {p99 * 1000:.0f} ms")
+
+
+def stale_replica(chance, times=2):
+    """A replica promoted that missed what the primary acknowledged."""
+    verdict = links.stale_replica(chance, times)
+    promise = f"stale replica promoted ({links.STALE_S} s of writes lost)"
+    return Row("stale-replica", 7, promise, times, verdict, f"equal repeats {verdict.repeats}")
+
+
+def relay_kills(chance, times=15):
+    """The relay killed between the log's acknowledgement and the deletion."""
+    verdict, _ = faults.relays_killed(chance, times)
+    told = f"equal repeats {verdict.repeats}"
+    promise = "relay killed between send and acknowledgement"
+    return Row("relay-kills", 9, promise, times, verdict, told, passed=verdict.repeats > 0)
+
+
+def terminated(chance, times=4):
+    """SIGTERM drain."""
+    verdict, _ = faults.terminated(chance, times)
+    return Row("terminated", 14, "SIGTERM amid calls", times, verdict)
+
+
+def skewed(chance):
+    """Clocks apart."""
+    verdict, _ = faults.skewed(chance, 1)
+    return Row("skewed", 17, "decoders' clocks 10 minutes apart, one killed", 1, verdict)
+
+
+def slow_owner(chance):
+    """No adoption storm."""
+    verdict, adopted = faults.slow_owner(chance, 4)
+    told = f"{adopted:.0f} adoptions"
+    promise = "an owner too slow is not robbed"
+    return Row("slow-owner", 25, promise, 1, verdict, told, passed=adopted == 0)
+
+
+def bad_links(chance, rounds=1):
+    """Links slowed, reset, cut, deaf."""
+    verdict, _ = links.links(chance, rounds)
+    promise = "links slowed, reset, cut, replies lost after the commit"
+    return Row("links", 10, promise, 4 * rounds, verdict)
+
+
+def whole_pipeline(_):
+    """The faults that tests/e2e makes."""
+    command = ["-m", "pytest", "tests/e2e", "-k", " or ".join(E2E), "-q"]
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    passed = done.stdout.count(".", 0, done.stdout.find("["))
+    return Row(
+        "e2e",
+        24,
+        "poison, nobody comes back, forwards both ways, a pod joins, burst from zero (tests/e2e)",
+        passed,
+        Verdict(),
+        passed=done.returncode == 0 and passed == len(E2E),
+    )
+
+
+def recovery(chance, calls=10, times=2):
+    """How soon calls are back that were on a decoder killed as a whole."""
+    made = kills.recovered(chance, calls, times)
+    return Row(
+        f"recovery-{calls}",
+        1,
+        f"calls back after a kill: {calls} on the dead decoder, 1x",
+        times,
+        made.verdict,
+        f"{made.channels} channels, p50 {quantile(made.seconds, 0.5):.2f} s,"
+        f" one replay {made.replay_ms:.1f} ms",
+        passed=calls > 10 or quantile(made.seconds, 0.95) <= RECOVERED_S,
+        recoveries=made.seconds,
+    )
+
+
+def pause(chance, calls=10, times=1):
+    """How soon calls are back that were on a decoder that stands still."""
+    made = kills.recovered(chance, calls, times, stopped=True)
+    return Row(
+        f"pause-{calls}",
+        2,
+        f"calls back after a SIGSTOP (lease {LEASE_S} s): {calls} on the decoder, 1x",
+        times,
+        made.verdict,
+        f"{made.channels} channels, p50 {quantile(made.seconds, 0.5):.2f} s",
+        recoveries=made.seconds,
+    )
+
+
+def soaked(chance):
+    """Ten minutes of thirty calls with churn, or ``SOAK_S``."""
+    made = soak.soaked(chance, float(os.environ.get("SOAK_S", "600")))
+    return Row(
+        "soak",
+        19,
+        "no leak: 30 calls with churn",
+        1,
+        made.verdict,
+        f"RSS slope {made.slope_mib_h:+.2f} MiB/h a decoder after warm-up, descriptors"
+        f" {made.descriptors:+d}, keys left {made.keys}",
+        passed=made.slope_mib_h <= soak.MOST_MIB_H and made.descriptors <= 0 and not made.keys,
+    )
+
+
+def _five(chance):
+    return recovery(chance, 5)
+
+
+def _twenty(chance):
+    return recovery(chance, 20)
+
+
+SHORT = {
+    "zombies": stopped,
+    "unfenced": unfenced,
+    "digests": two_digests,
+    "store-faults": store_faults,
+    "worker-kills": worker_kills,
+    "whole-kills": whole_kills,
+    "recovery-5": _five,
+    "recovery-10": recovery,
+    "recovery-20": _twenty,
+    "pause-10": pause,
+    "redis-killed": redis_killed,
+    "redis-slow": redis_slow,
+    "stale-replica": stale_replica,
+    "relay-kills": relay_kills,
+    "terminated": terminated,
+    "skewed": skewed,
+    "slow-owner": slow_owner,
+    "links": bad_links,
+    "e2e": whole_pipeline,
+}
+
+
+def _some_kills(chance):
+    return worker_kills(chance, 50)
+
+
+def _some_zombies(chance):
+    return stopped(chance, 10)
+
+
+#: part -> the case of one slice, how many runs make the whole, the control beside it.
+LONG = {
+    "kills": (_some_kills, 1000),
+    "zombies": (_some_zombies, 1000),
+    "soak": (soaked, 6),
+}

@@ -1,0 +1,116 @@
+"""One line of the table: a promise, how often it was tried, and what came out."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+from dataclasses import asdict, dataclass, field, replace
+
+from decoders import ROOT
+
+from tests.chaos.verdict import Verdict
+
+RECORDS = ROOT / ".linewatch" / "chaos.jsonl"
+HEAD = ("promise", "runs", "lost", "doubled", "differing", "recovery p95", "took", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A result; *number* is the promise's in promises.md.
+
+    *passed* is what else had to hold beside a clean verdict; of a *control* the verdict
+    must not be clean, else the test cannot fail. *recoveries* are seconds.
+    """
+
+    case: str
+    number: int
+    promise: str
+    runs: int
+    verdict: Verdict
+    note: str = ""
+    passed: bool = True
+    control: bool = False
+    recoveries: list[float] = field(default_factory=list)
+    took_s: float = 0.0
+
+    @property
+    def holds(self):
+        """Tell whether the promise was kept."""
+        return self.passed and self.verdict.is_clean != self.control
+
+    def __add__(self, other):
+        return replace(
+            self,
+            runs=self.runs + other.runs,
+            verdict=self.verdict + other.verdict,
+            note=other.note,
+            passed=self.passed and other.passed,
+            recoveries=self.recoveries + other.recoveries,
+            took_s=self.took_s + other.took_s,
+        )
+
+    def cells(self):
+        """Return what the table shows."""
+        wrong = self.verdict.differing + self.verdict.disordered + self.verdict.untold
+        counts = (self.verdict.lost, self.verdict.doubled, wrong)
+        p95 = quantile(self.recoveries, 0.95)
+        return (
+            self.promise,
+            str(self.runs),
+            *map(str, counts),
+            "" if p95 is None else f"{p95:.2f} s",
+            f"{self.took_s:.0f} s",
+            ("holds" if self.holds else "BROKEN") + (f"; {self.note}" if self.note else ""),
+        )
+
+
+def quantile(values, share):
+    """Return the value below which *share* of *values* lie; none of none."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else None
+
+
+def commit():
+    """Return the commit that runs; ``+`` marks changes that are in none."""
+    head = _git("rev-parse", "--short", "HEAD")
+    return head + ("+" if _git("status", "--porcelain", "functions", "tests/chaos") else "")
+
+
+def _git(*words):
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def keep(row, *, part, seed, at):
+    """Append *row* to the records."""
+    told = {
+        **asdict(row),
+        "recoveries": [round(each, 3) if math.isfinite(each) else 999 for each in row.recoveries],
+        "part": part,
+        "seed": seed,
+        "commit": commit(),
+        "at": at,
+        "load": round(os.getloadavg()[0], 1),
+    }
+    RECORDS.parent.mkdir(exist_ok=True)
+    with RECORDS.open("a") as records:
+        records.write(json.dumps(told) + "\n")
+
+
+def kept():
+    """Return every record as the row and what was kept beside it."""
+    found = []
+    if not RECORDS.exists():
+        return found
+    for line in RECORDS.read_text().splitlines():
+        told = json.loads(line)
+        beside = {name: told.pop(name) for name in ("part", "seed", "commit", "at", "load")}
+        found.append((Row(**{**told, "verdict": Verdict(**told["verdict"])}), beside))
+    return found
+
+
+def markdown(rows):
+    """Return *rows* as a table."""
+    lines = [HEAD, tuple("---" for _ in HEAD), *(row.cells() for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,77 @@
+"""Thirty calls that come and go for long: what grows, and what is left afterwards."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from linewatch import keys
+from tests.chaos.crowd import Crowd
+from tests.chaos.kills import SCRIPTS
+from tests.chaos.rig import rig, within
+from tests.chaos.verdict import Verdict, judged
+
+MOST_MIB_H = 1.0
+SAMPLE_S = 5.0
+#: The first part of the time is warm-up: arenas and caches fill.
+WARM_UP = 0.3
+_PAGE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Soaked:
+    """What a soak found: the worst RSS slope, descriptors above those before, keys left."""
+
+    verdict: Verdict
+    slope_mib_h: float
+    descriptors: int
+    keys: int
+
+
+def soaked(chance, for_s):
+    """Let thirty calls with churn go on for *for_s*."""
+    with rig(2) as site:
+        workers = [decoder.worker for decoder in site.fleet.decoders]
+        with Crowd(site.fleet.urls, chance, count=30, speed=1.0, scripts=SCRIPTS) as crowd:
+            time.sleep(min(30, for_s / 4))
+            before = sum(map(_descriptors, workers))
+            taken = _watch(workers, for_s)
+            after = sum(map(_descriptors, workers))
+            said = crowd.finish()
+        site.drain()
+        within(30, lambda: not _left(site.client), "what calls leave is cleared", 0.5)
+        verdict = judged(site.client, crowd) + Verdict(lost=not said)
+        return Soaked(verdict, max(map(_slope, taken.values())), after - before, _left(site.client))
+
+
+def _watch(pids, for_s):
+    taken = {pid: [] for pid in pids}
+    ends_s = time.monotonic() + for_s
+    while time.monotonic() < ends_s:
+        for pid in pids:
+            taken[pid].append((time.monotonic(), _rss_mib(pid)))
+        time.sleep(SAMPLE_S)
+    return taken
+
+
+def _slope(samples):
+    """Return MiB per hour by least squares, without the warm-up."""
+    at, rss = np.array(samples[int(WARM_UP * len(samples)) :]).T
+    return float(np.polyfit(at, rss, 1)[0] * 3600)
+
+
+def _rss_mib(pid):
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE / 2**20
+
+
+def _descriptors(pid):
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def _left(client):
+    """Count what no ended call may leave: sessions in the index, tails, hashes of steps."""
+    tails = sum(1 for _ in client.scan_iter("s:*:t*"))
+    return client.zcard(keys.SESSIONS) + tails
