@@ -1,0 +1,1 @@
+"""Scaling demos: what a cluster does with live calls."""

@@ -1,0 +1,111 @@
+"""CPU of a chunk: at its owner's pod, at another pod that forwards it, and in all of Linewatch."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import defaultdict
+
+from tests.cluster.bench.memory import summaries
+from tests.cluster.direct import begun_elsewhere, direct
+from tests.cluster.kube import eventually
+from tests.cluster.lines import PIECE_S, Playing, ThroughGateway, calls_of, line_of
+
+CALLS = 4
+CHANNELS = 2
+SECONDS = 45
+CHUNKS = CALLS * CHANNELS * SECONDS / PIECE_S
+LINES = 100
+#: The kubelet looks at each container every 10 to 15 s.
+LOOK_S = 20
+
+
+class Meter:
+    """CPU milliseconds that pods' decoders use, above what they use when nobody calls."""
+
+    def __init__(self, cluster, pods):
+        self._cluster = cluster
+        self._pods = pods
+        before = self._used_ms()
+        time.sleep(SECONDS)
+        self._idle_ms = self._since(before)
+
+    def _used_ms(self):
+        told = [
+            self._cluster.execute(pod, "cat", "/sys/fs/cgroup/cpu.stat").split()
+            for pod in self._pods
+        ]
+        return [int(words[words.index("usage_usec") + 1]) / 1000 for words in told]
+
+    def _since(self, before):
+        return [now - then for now, then in zip(self._used_ms(), before, strict=True)]
+
+    def chunk_ms(self, play):
+        """Return each pod's CPU for one of the chunks that *play* sends."""
+        before = self._used_ms()
+        play()
+        pairs = zip(self._since(before), self._idle_ms, strict=True)
+        return [(used - idle) / CHUNKS for used, idle in pairs]
+
+
+def _play(calls, lines):
+    with Playing(calls, lines) as playing:
+        playing.end()
+
+
+def _calls():
+    return calls_of(f"bench-{secrets.token_hex(3)}", CALLS, SECONDS)
+
+
+def _two_pods(cluster):
+    cluster.kn("service", "update", "decoder", "--scale-min", "2")
+
+    def ready():
+        pods = [pod for pod in cluster.pods_of("decoder") if pod.ready]
+        revision = cluster.get("ksvc", "decoder")["status"]["latestReadyRevisionName"]
+        return pods if [pod.revision for pod in pods] == [revision] * 2 else None
+
+    return eventually(ready, 240)
+
+
+def _used_s(cluster):
+    found = defaultdict(float)
+    for (pod, container), each in summaries(cluster).items():
+        role = "queue-proxy" if container == "queue-proxy" else pod.partition("-")[0]
+        found[role] += each["cpu"]["usageCoreNanoSeconds"] / 1e9
+    return found
+
+
+def _everywhere(cluster, gate):
+    """Yield what one line costs each role, calls coming through the gateway."""
+    time.sleep(LOOK_S)
+    before = _used_s(cluster)
+    calls = _calls()
+    _play(calls, [line_of(call, gate) for call in calls])
+    time.sleep(LOOK_S)
+    after = _used_s(cluster)
+    yield "| role | CPU of one two-channel line, millicores | of 100 lines, cores |"
+    yield "|---|---|---|"
+    for role in sorted(after):
+        each = max(0.0, after[role] - before[role]) / (CALLS * SECONDS)
+        yield f"| {role} | {1000 * each:.1f} | {LINES * each:.2f} |"
+
+
+def measure(cluster):
+    """Yield the tables."""
+    token = cluster.secret("linewatch-line", "TOKEN")
+    pods = _two_pods(cluster)
+    meter = Meter(cluster, pods)
+    with direct(cluster, pods[0], token) as owner, direct(cluster, pods[1], token) as wrong:
+        calls = _calls()
+        owned, _ = meter.chunk_ms(lambda: _play(calls, [line_of(call, owner) for call in calls]))
+        others = _calls()
+        away = [begun_elsewhere(cluster, call, owner, wrong) for call in others]
+        at_owner, forwarding = meter.chunk_ms(lambda: _play(others, away))
+    yield "| chunk of 250 ms | CPU ms |"
+    yield "|---|---|"
+    yield f"| owned: commit and decode | {owned:.2f} |"
+    yield f"| forwarded: at the pod that it came to | {forwarding:.2f} |"
+    yield f"| forwarded: at its owner | {at_owner:.2f} |"
+    gate = ThroughGateway(cluster.gateway, cluster.host("decoder"), token)
+    yield from _everywhere(cluster, gate)
