@@ -1,11 +1,16 @@
 # Linewatch. `make` alone lists what there is to make.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types style manifests bench model lock clean install install-dev
+.PHONY: help image demo test check lint types style manifests bench chaos chaos-long chaos-demo cluster-test cluster-bench model lock clean install install-dev
 export PYTHONPATH := functions:.
 export LINES ?= 8
+export LOG ?= redis
 unexport PYTHONDONTWRITEBYTECODE
 TESTS ?= tests
 BENCHES ?=
+IMAGE ?= linewatch:dev
+CASES ?=
+PART ?= kills
+CLUSTER ?=
 PYTHON := .venv/bin/python
 METRICS := ../shared/tools/style_metrics.py
 # The lock takes no release younger than a week.
@@ -13,12 +18,12 @@ LOCK_BEFORE ?= $(shell date -u -d '7 days ago' +%F)
 UV := .linewatch/uv/bin/uv
 COMPILE = $(UV) pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes \
 	--exclude-newer $(LOCK_BEFORE) --only-binary :all: --no-binary srt --custom-compile-command 'make lock' \
-	$(addprefix --extra ,serve decoder board eventing dashboard local)
+	$(addprefix --extra ,serve decoder board eventing dashboard tracing local)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: install model ## run everything with simulated lines (LINES=8); Ctrl-C stops it
+demo: install model ## run everything with simulated lines (LINES=8, LOG=redis or kafka); Ctrl-C stops it
 	@$(PYTHON) -m infra.local
 
 test: install-dev model ## run the tests (TESTS=tests/...)
@@ -29,8 +34,26 @@ check: install-dev lint types style manifests test ## everything CI checks
 bench: install-dev model ## measure, and print the table of figures
 	@PYTHONPATH=$(PYTHONPATH):tests $(PYTHON) -m tests.bench $(BENCHES)
 
+cluster-test: install-dev model ## test on a real cluster: the box, or KUBECONFIG's (CLUSTER_FULL=1, CLUSTER="-m core")
+	@$(PYTHON) -m pytest -p no:cacheprovider tests/cluster --durations=0 --durations-min=1 -v $(CLUSTER)
+
+cluster-bench: install-dev ## measure on a real cluster: cold starts, memory, CPU of a chunk
+	@PYTHONPATH=$(PYTHONPATH):tests $(PYTHON) -m tests.cluster.bench $(BENCHES)
+
+chaos: install-dev ## break everything, compare byte for byte (CASES="zombies ...", SEED=...)
+	@PYTHONPATH=$(PYTHONPATH):tests $(PYTHON) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(CASES)
+
+chaos-long: install-dev ## the long proof, from where it was left (PART=kills, zombies or soak)
+	@PYTHONPATH=$(PYTHONPATH):tests $(PYTHON) -m tests.chaos $(if $(SEED),--seed $(SEED)) --part $(PART)
+
+chaos-demo: install model ## the demo, with a decoder killed every 10 s
+	@PYTHONPATH=$(PYTHONPATH):tests $(PYTHON) -m tests.chaos.demo
+
 model: install ## fetch, verify and prepare the speech model
 	@$(PYTHON) -m infra.model
+
+image: model ## make the image of all roles (IMAGE=linewatch:dev BUILDER=podman|docker|box)
+	@sh infra/image.sh build $(IMAGE)
 
 lint: install-dev
 	$(PYTHON) -m ruff check .
@@ -46,6 +69,8 @@ style: install-dev
 
 manifests: install-dev
 	$(PYTHON) -m eventing.topology
+	$(PYTHON) -m infra.manifests
+	@$(PYTHON) -m pytest tests/manifests/test_schemas.py
 
 install: ## install what running needs
 	@sh infra/install.sh requirements.txt

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from infra import model, redis_server
+from tests import kafka_broker
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("linewatch", deadline=None)
@@ -52,3 +53,14 @@ def _prepared_model():
         {} if os.environ.get("VOSK_MODEL_PATH") or not laid.exists() else {"VOSK_MODEL_PATH": laid}
     )
     return model.prepare(env={**os.environ, **{name: str(path) for name, path in here.items()}})
+
+
+@pytest.fixture(scope="session", name="kafka")
+def _kafka(tmp_path_factory):
+    """A real Kafka broker; the test skips where the box that it comes with is not laid."""
+    if not kafka_broker.SCRIPT.exists():
+        pytest.skip("../shared/box is not here: it runs the real Kafka")
+    broker = kafka_broker.Broker(tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    yield broker
+    broker.stop()

@@ -15,6 +15,7 @@ BENCHES = (
     "bench_cold_start",
     "bench_sentiment",
     "bench_road",
+    "bench_kafka",
 )
 
 

@@ -37,9 +37,9 @@ _ROW = re.compile(r"HSET board:default:call:(\S+) version \d+ score:(\w+):(\d+) 
 
 
 class Everything:
-    """The launcher with so many lines, on a Redis of the bench's own."""
+    """The launcher with so many lines, on a Redis of the bench's own; *more* is set as well."""
 
-    def __init__(self, lines):
+    def __init__(self, lines, **more):
         self._mark = uuid.uuid4().hex
         self._folder = Path(tempfile.mkdtemp(prefix="linewatch-bench-"))
         port = redis_server.free_port()
@@ -52,6 +52,7 @@ class Everything:
             "MARK": self._mark,
             "REDIS_URL": self.url,
             "STATE_DIR": str(self._folder / "state"),
+            **more,
         }
         self._launcher = subprocess.Popen(
             [sys.executable, "-m", "infra.local"],
@@ -81,9 +82,9 @@ class Everything:
         return found
 
 
-def latencies_ms():
-    """Return the times from commit to row, in ms."""
-    with Everything(LATENCY_LINES) as everything, redis.Redis.from_url(everything.url) as client:
+def latencies_ms(**more):
+    """Return the times from commit to row, in ms; *more* is the launcher's environment."""
+    with Everything(LATENCY_LINES, **more) as everything, redis.Redis.from_url(everything.url) as client:
         return _watched(client, time.monotonic() + MEASURE_S)
 
 

@@ -23,7 +23,7 @@ READY = re.compile(r"ready in ([0-9.]+) s, .* http://127\.0\.0\.1:([0-9]+)")
 class Demo:
     """A running launcher, its lines, and what is told to its processes."""
 
-    def __init__(self, folder, model):
+    def __init__(self, folder, model, **env):
         self.mark = uuid.uuid4().hex
         self.log = folder / "log"
         with self.log.open("w") as log:
@@ -36,6 +36,7 @@ class Demo:
                     "MARK": self.mark,
                     "STATE_DIR": str(folder / "state"),
                     "VOSK_MODEL_PATH": str(model),
+                    **env,
                 },
                 cwd=ROOT,
                 stdout=log,

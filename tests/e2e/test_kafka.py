@@ -1,0 +1,100 @@
+"""The demo on a real Kafka, whose broker is killed in the middle of calls: nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+
+import pytest
+import redis
+
+from tests.e2e.test_demo import Demo
+from tests.infra.standins import marked, until
+
+# redis-py gives a command's words without their quotes.
+_COMMITTED = re.compile(r"XADD outbox:\d+ .*ce_source (\S+) ce_id (\d+)-final")
+_SHOWN = re.compile(r"HSET board:default:call:(\S+) version \d+ score:(\w+):(\d+) ")
+
+
+class Watch:
+    """Every utterance that the decoders committed and that came to the board, by Redis' MONITOR."""
+
+    def __init__(self, url):
+        self.committed = set()
+        self.shown = set()
+        # It says nothing until the demo is up.
+        self._client = redis.Redis.from_url(url, socket_timeout=240)
+        self._monitor = self._client.monitor()
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._monitor.__enter__()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ends.set()
+        self._client.ping()
+        self._thread.join()
+        self._monitor.__exit__(None, None, None)
+        self._client.close()
+
+    def _run(self):
+        for told in self._monitor.listen():
+            if self._ends.is_set():
+                return
+            if found := _COMMITTED.search(told["command"]):
+                self.committed.add((found[1], int(found[2])))
+            if found := _SHOWN.search(told["command"]):
+                source = f"/tenants/default/calls/{found[1]}/channels/{found[2]}"
+                self.shown.add((source, int(found[3])))
+
+
+@pytest.fixture(name="demo")
+def _demo(kafka, redis_url, tmp_path, prepared_model):
+    """The demo with two lines that talk all the time; none of its processes outlives the test."""
+    demo = Demo(
+        tmp_path,
+        prepared_model,
+        LOG="kafka",
+        LINES="2",
+        HOLD="0",
+        REDIS_URL=redis_url,
+        **kafka.env,
+    )
+    yield demo
+    for pid in marked(demo.mark):
+        os.kill(pid, signal.SIGKILL)
+    demo.launcher.wait()
+
+
+@pytest.mark.timeout(240)
+def test_killed_broker_loses_no_word(demo, kafka, redis_url):
+    """Every utterance committed before, in and after the outage is in Kafka and on the board."""
+    with Watch(redis_url) as watch:
+        demo.ready()
+        until(lambda: watch.shown, within_s=60)
+        kafka.kill()
+        before = set(watch.committed)
+        until(lambda: len(watch.committed - before) >= 3, within_s=60)
+        in_outage = set(watch.committed)
+        kafka.start()
+        until(lambda: in_outage <= watch.shown, within_s=90)
+        until(lambda: watch.shown - in_outage, within_s=60)
+        lines = demo.process("linewatch.gateway")
+        os.kill(lines, signal.SIGSTOP)
+        settled = set(watch.committed)
+        until(lambda: settled <= watch.shown, within_s=60)
+        told = {_named(record) for record in kafka.read("utterances")}
+    os.kill(lines, signal.SIGCONT)
+    assert settled <= told
+    demo.launcher.send_signal(signal.SIGINT)
+    assert demo.launcher.wait(timeout=60) == 0
+    assert not any("Traceback" in line for line in demo.lines)
+
+
+def _named(record):
+    return record.headers["ce_source"].decode(), int(record.headers["ce_id"].split(b"-")[0])
