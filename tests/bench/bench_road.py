@@ -84,7 +84,10 @@ class Everything:
 
 def latencies_ms(**more):
     """Return the times from commit to row, in ms; *more* is the launcher's environment."""
-    with Everything(LATENCY_LINES, **more) as everything, redis.Redis.from_url(everything.url) as client:
+    with (
+        Everything(LATENCY_LINES, **more) as everything,
+        redis.Redis.from_url(everything.url) as client,
+    ):
         return _watched(client, time.monotonic() + MEASURE_S)
 
 
