@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
@@ -15,7 +16,12 @@ from typing import Any, Final, Protocol
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    KafkaError,
+    TopicAlreadyExistsError,
+)
 from kafka.structs import OffsetAndMetadata
 
 from eventing.entry import Entry
@@ -35,6 +41,8 @@ _METADATA_S: Final = 10.0
 #: half handed out, kafka-python 3.0.12 goes on with one alone (its slot for them stays taken).
 _HANDED_OUT: Final = 1_000_000
 _FETCHED_BYTES: Final = 65_536
+_AGAIN_S: Final = 0.1
+_NOT_YET: Final = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError)
 _Spans = Mapping[TopicPartition, tuple[int, int]]
 
 
@@ -246,12 +254,22 @@ class KafkaLog:
                     KafkaAdminClient, self._wait_s, request_timeout_ms=wait_ms
                 )
             with _translated():
-                return question(self._made)
+                return self._answer(question, time.monotonic() + self._wait_s)
         except Unavailable:
             self._forget_admin()
             raise
         finally:
             self._lock.release()
+
+    def _answer(self, question: Callable[[Any], Any], deadline_s: float) -> Any:  # noqa: ANN401 - kafka-python has no types
+        while True:
+            try:
+                return question(self._made)
+            except _NOT_YET:
+                # So a broker answers that has just begun, and its admin client does not ask again.
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(_AGAIN_S)
 
     def _forget_admin(self) -> None:
         if self._made is not None:
