@@ -41,6 +41,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response_only(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            # Else a caller may send its next request into what we close.
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 
