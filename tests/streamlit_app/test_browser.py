@@ -73,7 +73,7 @@ def _browser():
 @pytest.fixture(name="page")
 def _page(browser):
     page = browser.new_page(viewport={"width": 1600, "height": 950})
-    page.set_default_timeout(40_000)
+    page.set_default_timeout(10_000)
     yield page
     page.close()
 
@@ -104,9 +104,8 @@ def await_order(page, *calls):
 
 def assert_fits(page):
     """Nothing lies below the fold or beside the page, and nobody is invited to deploy it."""
-    page.wait_for_function(
-        "document.querySelector('.lw footer').getBoundingClientRect().bottom <= 950"
-    )
+    bottom = page.evaluate("document.querySelector('.lw footer').getBoundingClientRect().bottom")
+    assert bottom <= 950
     assert page.evaluate("document.documentElement.scrollWidth") <= 1600
     assert page.get_by_text("Deploy").count() == 0
 
