@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import redis
 import urllib3
 
+from infra import redis_server
 from infra.redis_server import free_port
 from linewatch import keys
 from linewatch.calls import CallStart, Codec
@@ -25,6 +27,18 @@ ROOT = Path(__file__).resolve().parents[1]
 STARTED_AT_MS = 1_767_225_600_000
 FAKE = "fake_decoder:create()"
 REAL = "linewatch.decoder.app:create()"
+
+
+@contextmanager
+def own_redis(folder):
+    """Run a Redis of one's own that writes to *folder*; gives its URL."""
+    port = free_port()
+    server = redis_server.start(port, Path(folder), durable=False)
+    try:
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def eventually(fact, timeout_s=10.0, every_s=0.05):

@@ -6,14 +6,15 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+
+from loopback import serving
 
 from infra import redis_server
 from linewatch import events
@@ -64,17 +65,9 @@ def null_sink() -> Iterator[NullSink]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    sink.url = f"http://127.0.0.1:{server.server_address[1]}/scores"
-    try:
+    with serving(Handler) as url:
+        sink.url = f"{url}/scores"
         yield sink
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def command(port: int) -> list[str]:

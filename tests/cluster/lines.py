@@ -16,10 +16,11 @@ from decoders import (
     line_to,
     once_each,
     outbox_is_empty,
+    own_redis,
     published,
 )
 
-from infra import model, redis_server
+from infra import model
 from linewatch.calls import CallStart, Channel, Codec
 from linewatch.gateway import wav
 from linewatch.gateway.decoders import Decoders
@@ -145,24 +146,20 @@ class Playing:
 
 def at_home(calls, prepared, folder):
     """Play *calls* to one decoder on this machine; return the events of every topic."""
-    port = redis_server.free_port()
-    server = redis_server.start(port, folder, durable=False)
-    url = f"redis://127.0.0.1:{port}/0"
-    try:
-        with Fleet(url, REAL, VOSK_MODEL_PATH=str(prepared), **model.decoder_env()) as fleet:
-            fleet.start(1)
-            lines = [
-                line_to(fleet.urls, call.call, tuple(call.audio), seed=seed)
-                for seed, call in enumerate(calls)
-            ]
-            with Playing(calls, lines, live=False) as playing:
-                playing.end()
-            eventually(lambda: outbox_is_empty(url), 30)
-            ids = {call.call for call in calls}
-            return {topic: once_each(published(url, topic, ids)) for topic in TOPICS}
-    finally:
-        server.terminate()
-        server.wait()
+    with (
+        own_redis(folder) as url,
+        Fleet(url, REAL, VOSK_MODEL_PATH=str(prepared), **model.decoder_env()) as fleet,
+    ):
+        fleet.start(1)
+        lines = [
+            line_to(fleet.urls, call.call, tuple(call.audio), seed=seed)
+            for seed, call in enumerate(calls)
+        ]
+        with Playing(calls, lines, live=False) as playing:
+            playing.end()
+        eventually(lambda: outbox_is_empty(url), 30)
+        ids = {call.call for call in calls}
+        return {topic: once_each(published(url, topic, ids)) for topic in TOPICS}
 
 
 def changed(found, expected):

@@ -17,11 +17,11 @@ from decoders import (
     line_to,
     once_each,
     outbox_is_empty,
+    own_redis,
     published,
 )
 from fakes import encoded, poison, silence, speech, two_speakers
 
-from infra import redis_server
 from linewatch.calls import Channel, ChannelKey, Codec
 
 PIECE = 2000
@@ -79,15 +79,9 @@ def changed(disturbed, calm):
 @pytest.fixture(name="calm", scope="module")
 def _calm(redis_port, tmp_path_factory):
     """What ten undisturbed calls publish."""
-    port = redis_server.free_port()
-    server = redis_server.start(port, tmp_path_factory.mktemp("calm"), durable=False)
-    try:
-        with Fleet(f"redis://127.0.0.1:{port}/0") as fleet:
-            fleet.start(2)
-            return words(run(fleet, sides_of(10)))
-    finally:
-        server.terminate()
-        server.wait()
+    with own_redis(tmp_path_factory.mktemp("calm")) as url, Fleet(url) as fleet:
+        fleet.start(2)
+        return words(run(fleet, sides_of(10)))
 
 
 def test_killed_decoder_loses_nothing(redis_url, calm):

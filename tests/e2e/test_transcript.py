@@ -18,10 +18,11 @@ from decoders import (
     line_to,
     once_each,
     outbox_is_empty,
+    own_redis,
     published,
 )
 
-from infra import model, redis_server
+from infra import model
 from linewatch.calls import Channel
 from linewatch.gateway import wav
 
@@ -48,19 +49,15 @@ def recordings():
 
 def run(folder, prepared, disturb):
     """Play the calls on two decoders and a Redis of their own; return what was published."""
-    port = redis_server.free_port()
-    server = redis_server.start(port, folder, durable=False)
-    url = f"redis://127.0.0.1:{port}/0"
-    try:
-        with Fleet(url, REAL, VOSK_MODEL_PATH=str(prepared), **model.decoder_env()) as fleet:
-            fleet.start(2)
-            played = play(fleet, lambda: disturb(fleet))
-            eventually(lambda: outbox_is_empty(url))
-            topics = ("utterances", "calls")
-            return {topic: once_each(published(url, topic, played)) for topic in topics}
-    finally:
-        server.terminate()
-        server.wait()
+    with (
+        own_redis(folder) as url,
+        Fleet(url, REAL, VOSK_MODEL_PATH=str(prepared), **model.decoder_env()) as fleet,
+    ):
+        fleet.start(2)
+        played = play(fleet, lambda: disturb(fleet))
+        eventually(lambda: outbox_is_empty(url))
+        topics = ("utterances", "calls")
+        return {topic: once_each(published(url, topic, played)) for topic in topics}
 
 
 def play(fleet, disturb):

@@ -9,18 +9,17 @@ from __future__ import annotations
 import base64
 import json
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import redis
 
-from infra import redis_server
 from linewatch import keys
 from linewatch.calls import ChannelKey, End, Gap, GapReason, Word
 from linewatch.decoder import steps
 from linewatch.decoder.store import VERSION
 from tests import fakes
+from tests.decoders import own_redis
 from tests.linewatch.decoder.pods import START, Pod, outbox
 
 FOLDER = Path(__file__).parent
@@ -159,19 +158,7 @@ def path_of(case, version=VERSION):
     return FOLDER / f"v{version}-{case}.json"
 
 
-@contextmanager
-def _server():
-    with tempfile.TemporaryDirectory() as folder:
-        port = redis_server.free_port()
-        process = redis_server.start(port, Path(folder), durable=False)
-        try:
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            process.terminate()
-            process.wait()
-
-
 if __name__ == "__main__":
-    with _server() as url:
+    with tempfile.TemporaryDirectory() as folder, own_redis(folder) as url:
         for name, case in CASES.items():
             path_of(name).write_text(json.dumps(made(url, *case()), indent=1) + "\n")
