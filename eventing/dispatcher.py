@@ -193,8 +193,10 @@ class Dispatcher:
             Unavailable: the log is away.
         """
         found: dict[str, int] = {}
+        # The log in Redis is trimmed here, below what every group has settled; Kafka trims itself.
+        known = self._sources if isinstance(self._log, KafkaLog) else self._topology.sources
         for topic in self._topology.topics:
-            readers = [each for each in self._topology.sources if each.topic == topic]
+            readers = [each for each in known if each.topic == topic]
             lags = self._log.lags(topic, [source.group for source in readers])
             for source, lag in zip(readers, lags, strict=True):
                 if source in self._sources:

@@ -254,6 +254,22 @@ def test_health_port_tells_metrics(log, function, start):
     )
 
 
+def test_own_lag_alone_is_asked(monkeypatch):
+    """One of several dispatchers on Kafka asks for the lag of its own source and no other's."""
+    told = {"KAFKA_BROKERS": "127.0.0.1:1", "SOURCE": "sentiment"}
+    dispatcher = Dispatcher(settings.load(DispatcherSettings, told), topology.load())
+    asked = []
+
+    def lags(_, __, groups):
+        asked.extend(groups)
+        return (3,) * len(groups)
+
+    monkeypatch.setattr(KafkaLog, "lags", lags)
+    monkeypatch.setattr(KafkaLog, "dead", lambda *_: 1)
+    assert dispatcher.survey() == {"lag.sentiment": 3, "dead.sentiment": 1}
+    assert asked == ["linewatch-sentiment"]
+
+
 def test_kafka_is_dispatched(kafka, function, start, tmp_path):
     """With KAFKA_BROKERS the sources are read from Kafka, settled there, and left at a stop."""
     prefix = write_manifests(tmp_path)
