@@ -34,8 +34,7 @@ topics) exec "$python" -m eventing.topics "$@" ;;
 gateway) exec "$python" -m linewatch.gateway "$@" ;;
 dashboard)
     exec "$python" -m streamlit run streamlit_app/app.py --server.address "$BIND" \
-        --server.port "$PORT" --server.headless true --server.fileWatcherType none \
-        --browser.gatherUsageStats false --logger.hideWelcomeMessage true "$@"
+        --server.port "$PORT" "$@"
     ;;
 # No role: what is run by hand inside a pod (infra/demos), with all of Linewatch to import.
 python) exec "$python" "$@" ;;

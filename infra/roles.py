@@ -139,18 +139,10 @@ def _dispatcher(site: Site) -> Role:
 
 
 def _dashboard(site: Site) -> Role:
-    options = {
-        "server.port": str(site.ports.dashboard),
-        "server.address": "127.0.0.1",
-        "server.headless": "true",
-        "server.fileWatcherType": "none",
-        "browser.gatherUsageStats": "false",
-        "logger.hideWelcomeMessage": "true",
-    }
     role = site.role(
         "dashboard",
         *("streamlit", "run", "streamlit_app/app.py"),
-        *(f"--{name}={value}" for name, value in options.items()),
+        *(f"--server.port={site.ports.dashboard}", "--server.address=127.0.0.1"),
         probe=probes.answers(site.ports.dashboard, "/_stcore/health"),
     )
     # Streamlit prints as it stops, and stays for ever when nobody is left to read that.
