@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any, Final
 
 from flask import Flask, Response, request
@@ -268,7 +269,16 @@ class Edge:
 def _headers() -> dict[str, str]:
     if request.content_encoding:
         raise errors.UnsupportedMedia("send the body as it is, without Content-Encoding")
-    return {name.lower(): value for name, value in request.headers.items()}
+    return {
+        _header(name): value
+        for name, value in request.environ.items()
+        if name.startswith(("HTTP_", "CONTENT_"))
+    }
+
+
+@lru_cache(maxsize=512)
+def _header(name: str) -> str:
+    return name.removeprefix("HTTP_").replace("_", "-").lower()
 
 
 def _body() -> bytes:

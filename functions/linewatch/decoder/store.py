@@ -7,6 +7,7 @@ at its next write. See ``lua/`` for the scripts and `linewatch.keys` for the key
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -110,6 +111,7 @@ class Store:
         self._scripts = {
             name: client.register_script((_LUA / f"{name}.lua").read_text()) for name in names
         }
+        self._kept = threading.local()
 
     @classmethod
     def from_url(cls, url: str, pod: str) -> Self:
@@ -117,8 +119,26 @@ class Store:
         return cls(connect(url, TIMEOUT_S), pod)
 
     def _run(self, script: str, names: Sequence[str], *arguments: Iterable[_Part]) -> Any:  # noqa: ANN401 - whatever the script answers
+        asked = self._scripts[script]
+        parts = list(chain(*arguments))
         with _answering():
-            return self._scripts[script](keys=list(names), args=list(chain(*arguments)))
+            # The client's pool, retries and records of itself would double a chunk's cost here.
+            connection = self._connection()
+            try:
+                connection.send_command("EVALSHA", asked.sha, len(names), *names, *parts)
+                return connection.read_response()
+            except redis.exceptions.NoScriptError:
+                return asked(keys=list(names), args=parts)
+
+    def _connection(self) -> Any:  # noqa: ANN401 - redis-py has several kinds
+        """Return this thread's connection, made anew where the server has closed it."""
+        connection = getattr(self._kept, "connection", None)
+        if connection is None:
+            connection = self._kept.connection = self._redis.connection_pool.make_connection()
+        connection.connect()
+        if connection.can_read():
+            connection.disconnect()
+        return connection
 
     def claim(
         self,
