@@ -36,7 +36,7 @@ from linewatch.settings import setting
 
 log = logging.getLogger(__name__)
 
-_REPORT_S = 1.0
+_REPORT_S = 2.0
 _LEAVE_S = 5.0
 _WANTED = "the source that K_SINK takes, by its name in the manifests; none = all of them"
 
@@ -193,9 +193,11 @@ class Dispatcher:
             Unavailable: the log is away.
         """
         found: dict[str, int] = {}
-        # The log in Redis is trimmed here, below what every group has settled; Kafka trims itself.
-        known = self._sources if isinstance(self._log, KafkaLog) else self._topology.sources
-        for topic in self._topology.topics:
+        # The log in Redis is trimmed by whoever surveys it, and never below anybody's group.
+        whole = isinstance(self._log, RedisLog)
+        known = self._topology.sources if whole else self._sources
+        topics = self._topology.topics if whole else {source.topic for source in known}
+        for topic in topics:
             readers = [each for each in known if each.topic == topic]
             lags = self._log.lags(topic, [source.group for source in readers])
             for source, lag in zip(readers, lags, strict=True):

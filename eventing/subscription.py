@@ -51,7 +51,7 @@ class Subscription:
         self._clock = clock
         self._commit_s = commit_s
         self._commit_at = 0.0
-        self._room = threading.Condition()
+        self._lock = threading.Lock()
         self._ledgers: dict[int, Ledger] = {}
         self._waiting: dict[int, deque[Entry]] = {}
         self._delivering: set[tuple[int, int]] = set()
@@ -93,7 +93,7 @@ class Subscription:
                 self._tell()
             while self.in_hand and not self._leaving.is_set():
                 self._commit(feed)
-                self._wait_for_room()
+                self._leaving.wait(_FULL_S)
         finally:
             feed.close(self._due())
             self.give_up(tuple(self._ledgers))
@@ -109,7 +109,8 @@ class Subscription:
         if feed.pause(self._full()):
             self._take(feed.poll(_POLL_S))
         else:
-            self._wait_for_room()
+            # Not until there is room: a poll costs more than a delivery.
+            self._stopping.wait(_FULL_S)
             self._take(feed.poll(0))
 
     def _commit(self, feed: Feed) -> None:
@@ -118,27 +119,23 @@ class Subscription:
             feed.commit(self._due())
 
     def _due(self) -> Mapping[int, int]:
-        with self._room:
+        with self._lock:
             return _due(self._ledgers)
 
     def _full(self) -> tuple[int, ...]:
         """Return the partitions whose track has enough waiting."""
-        with self._room:
+        with self._lock:
             return tuple(
                 partition
                 for partition in self._ledgers
                 if len(self._waiting.get(self._track(partition), ())) >= _WAITING
             )
 
-    def _wait_for_room(self) -> None:
-        with self._room:
-            self._room.wait(_FULL_S)
-
     def _track(self, partition: int) -> int:
         return partition if self._hands.source.ordered else -1
 
     def _take(self, entries: Iterable[Entry]) -> None:
-        with self._room:
+        with self._lock:
             for entry in entries:
                 self._ledgers.setdefault(entry.partition, Ledger()).take(entry.offset)
                 # After a rebalance we may be given again what we are still delivering.
@@ -156,7 +153,7 @@ class Subscription:
             self._hands.take(entry, self._settled, self._released)
 
     def _settled(self, entry: Entry) -> None:
-        with self._room:
+        with self._lock:
             if entry.partition in self._ledgers:
                 self._ledgers[entry.partition].settle(entry.offset)
             # Together with the ledger: whoever is given it again now must deliver it again.
@@ -164,15 +161,14 @@ class Subscription:
 
     def _released(self, entry: Entry) -> None:
         track = self._track(entry.partition)
-        with self._room:
+        with self._lock:
             self._busy[track] -= 1
             self._begin(track)
-            self._room.notify_all()
 
     def give_up(self, partitions: Iterable[int]) -> Mapping[int, int]:
         """Forget *partitions*, that are another's from now on; return the offsets to commit."""
         gone = frozenset(partitions)
-        with self._room:
+        with self._lock:
             ledgers = {each: self._ledgers.pop(each) for each in gone if each in self._ledgers}
             for track, waiting in self._waiting.items():
                 kept = deque(entry for entry in waiting if entry.partition not in gone)
@@ -181,7 +177,7 @@ class Subscription:
 
     def committed(self, offsets: Mapping[int, int]) -> None:
         """Note that Kafka keeps *offsets* by partition."""
-        with self._room:
+        with self._lock:
             for partition, offset in offsets.items():
                 if partition in self._ledgers:
                     self._ledgers[partition].commit(offset)

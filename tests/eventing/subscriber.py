@@ -38,7 +38,7 @@ def record(call="call-1", topic="utterances"):
     return events.to_record(events.call_started(CallStart("default", call, "7", 0)), topic)
 
 
-def until(holds, within_s=5.0):
+def until(holds, within_s=30.0):
     """Wait until *holds* returns something true, and return it."""
     deadline = time.monotonic() + within_s
     while not (found := holds()):

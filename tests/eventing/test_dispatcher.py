@@ -93,7 +93,7 @@ def test_sources_reach_their_services(log, function, start):
     for topic in ("utterances", "scores", "calls"):
         log.publish([record(f"call-{topic}", topic)])
     start()
-    until(lambda: len(function.requests) == 3, within_s=10)
+    until(lambda: len(function.requests) == 3, within_s=30)
     assert {(request.call, request.path) for request in function.requests} == {
         ("call-utterances", "/fn/sentiment/"),
         ("call-scores", "/fn/board/"),
@@ -106,16 +106,16 @@ def test_sigterm_settles_and_ends(log, function, start):
     function.gate.clear()
     process = start()
     log.publish([record("call-1")])
-    until(lambda: function.requests, within_s=10)
+    until(lambda: function.requests, within_s=30)
     process.send_signal(signal.SIGTERM)
-    time.sleep(0.2)
+    time.sleep(1.5)
     log.publish([record("call-2")])
     function.gate.set()
     assert process.wait(10) == 0
     assert _calls(function) == ["call-1"]
     assert log.lags("utterances", ["linewatch-sentiment"]) == (1,)
     start()
-    until(lambda: _calls(function) == ["call-1", "call-2"], within_s=5)
+    until(lambda: _calls(function) == ["call-1", "call-2"], within_s=30)
 
 
 def test_sigterm_waits_only_grace(log, function, start):
@@ -123,7 +123,7 @@ def test_sigterm_waits_only_grace(log, function, start):
     function.gate.clear()
     process = start(GRACE_S="0.3")
     log.publish([record()])
-    until(lambda: function.requests, within_s=10)
+    until(lambda: function.requests, within_s=30)
     process.send_signal(signal.SIGTERM)
     assert process.wait(5) == 0
 
@@ -134,13 +134,13 @@ def test_killed_dispatcher_loses_nothing(log, function, start):
     process = start()
     calls = [f"call-{number}" for number in range(20)]
     log.publish([record(call) for call in calls])
-    until(lambda: len(function.requests) == 20, within_s=10)
+    until(lambda: len(function.requests) == 20, within_s=30)
     process.kill()
     process.wait()
     function.requests.clear()
     function.gate.set()
     start()
-    until(lambda: sorted(_calls(function)) == sorted(calls), within_s=10)
+    until(lambda: sorted(_calls(function)) == sorted(calls), within_s=30)
 
 
 def test_redis_outage_is_outlived(function, start, tmp_path):
@@ -152,13 +152,13 @@ def test_redis_outage_is_outlived(function, start, tmp_path):
     try:
         process = start(REDIS_URL=url)
         log.publish([record("call-1")])
-        until(lambda: len(function.requests) == 1, within_s=10)
+        until(lambda: len(function.requests) == 1, within_s=30)
         server.terminate()
         server.wait()
         server = redis_server.start(port, tmp_path)
         # It listens before it has read its file.
         until(lambda: _is_published(log, record("call-2")))
-        until(lambda: "call-2" in _calls(function), within_s=5)
+        until(lambda: "call-2" in _calls(function), within_s=30)
         assert process.poll() is None
     finally:
         log._client.close()
@@ -175,9 +175,9 @@ def test_lag_and_letters_reported(log, function, start, redis_url):
     start()
     with connect(redis_url) as client:
         key = keys.health("dispatcher")
-        until(lambda: client.hget(key, "lag.sentiment") == b"1", within_s=10)
+        until(lambda: client.hget(key, "lag.sentiment") == b"1", within_s=30)
         function.gate.set()
-        until(lambda: client.hget(key, "lag.sentiment") == b"0", within_s=5)
+        until(lambda: client.hget(key, "lag.sentiment") == b"0", within_s=30)
         told = client.hgetall(key)
     assert {name.decode() for name in told} == {
         f"{kind}.{source}"
@@ -204,7 +204,7 @@ def test_events_arrive_quickly(log, function, start):
     """A published event reaches a warm function within milliseconds (median below 60 ms)."""
     start()
     log.publish([record("call-first")])
-    until(lambda: function.requests, within_s=10)
+    until(lambda: function.requests, within_s=30)
     took_ms = []
     for number in range(15):
         began = time.monotonic()
@@ -219,7 +219,7 @@ def test_container_source_runs_one(log, function, start):
     """With SOURCE and K_SINK one source is run, and delivered to K_SINK whatever its Service is."""
     log.publish([record("call-1", "scores"), record("call-2", "utterances")])
     start(SOURCE="board-scores", K_SINK=function.url + "own?x=1", SERVICE_URL="http://127.0.0.1:1")
-    until(lambda: function.requests, within_s=10)
+    until(lambda: function.requests, within_s=30)
     time.sleep(0.3)
     assert [(each.call, each.path) for each in function.requests] == [("call-1", "/fn/own?x=1")]
 
@@ -228,7 +228,7 @@ def test_named_sources_run_alone(log, function, start):
     """Of several sources those that are named are run."""
     log.publish([record(f"call-{topic}", topic) for topic in ("utterances", "scores", "calls")])
     start(SOURCE="board-scores,board-calls")
-    until(lambda: len(function.requests) == 2, within_s=10)
+    until(lambda: len(function.requests) == 2, within_s=30)
     time.sleep(0.3)
     assert sorted(_calls(function)) == ["call-calls", "call-scores"]
 
@@ -238,7 +238,7 @@ def test_health_port_tells_metrics(log, function, start):
     port = free_port()
     start(PORT=str(port))
     log.publish([record()])
-    until(lambda: function.requests, within_s=10)
+    until(lambda: function.requests, within_s=30)
     ask = urllib3.PoolManager(retries=False).request
     shown = f"http://127.0.0.1:{port}"
     alone = {"Connection": "close"}
@@ -275,13 +275,13 @@ def test_kafka_is_dispatched(kafka, function, start, tmp_path):
     prefix = write_manifests(tmp_path)
     told = {**kafka.env, "MANIFESTS": str(tmp_path)}
     assert topics.main(told) == 0
-    kafka_log = KafkaLog(kafka.brokers())
+    kafka_log = kafka.log()
     kafka_log.publish([record("call-1", f"{prefix}-utterances"), record("x", f"{prefix}-calls")])
     process = start(**told)
     until(lambda: len(function.requests) == 2, within_s=30)
     assert {each.path for each in function.requests} == {"/fn/sentiment/", "/fn/board/"}
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     group = f"{prefix}-linewatch-sentiment"
     assert kafka_log.lags(f"{prefix}-utterances", [group]) == (0,)
     kafka_log.close()
@@ -290,7 +290,10 @@ def test_kafka_is_dispatched(kafka, function, start, tmp_path):
 @pytest.mark.parametrize(
     ("env", "line"),
     [
-        ({"KAFKA_BROKERS": "127.0.0.1:1"}, "Kafka at 127.0.0.1:1 does not let us in: 111 ECONN"),
+        (
+            {"KAFKA_BROKERS": "127.0.0.1:1", "KAFKA_CONNECT_S": "1"},
+            "Kafka at 127.0.0.1:1 does not let us in: 111 ECONN",
+        ),
         ({"K_SINK": "http://x"}, "K_SINK takes one source: set SOURCE to one of sentiment, board-"),
         ({"SOURCE": "nobody"}, "there is no source 'nobody'"),
         ({"KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_BROKERS": "127.0.0.1:1"}, "set all or none"),

@@ -102,12 +102,11 @@ def test_unordered_source_overlaps(log, function, run):
 def test_slow_event_delays_none(log, function, run):
     """One event that is retried does not hold up the others of its partition."""
     function.answers = [500]
-    run(source(backoff_s=0.2))
+    run(source(backoff_s=30))
     log.publish([record("call-1")])
     until(lambda: function.requests)
     log.publish([record("call-1") for _ in range(5)])
-    until(lambda: len(function.requests) == 6, within_s=0.3)
-    until(lambda: len(function.requests) == 7)
+    until(lambda: len(function.requests) == 6)
 
 
 def test_ordered_source_keeps_order(log, function, run):
