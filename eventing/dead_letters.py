@@ -24,6 +24,9 @@ from linewatch.decoder.relay import UNREADABLE
 from linewatch.errors import LinewatchError
 from linewatch.settings import setting
 
+#: A human waits for the answer.
+_PATIENCE_S = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterSettings(LogSettings):
@@ -103,7 +106,7 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     try:
         told = settings.load(DeadLetterSettings, env)
         sources = chosen(topology.load(Path(told.manifests)), asked.source)
-        with closing(log.at(told)) as event_log:
+        with closing(log.at(told, _PATIENCE_S)) as event_log:
             if asked.do == "list":
                 sys.stdout.writelines(f"{line}\n" for line in lines(event_log, sources))
                 sys.stdout.writelines(f"{line}\n" for line in _of_relay(told, asked.source))

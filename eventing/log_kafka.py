@@ -311,7 +311,7 @@ class KafkaLog:
                 consumer.assign(list(spans))
                 for each, (begin, _) in spans.items():
                     consumer.seek(each, begin)
-                return [_entry(each) for each in _read_up_to(consumer, spans)]
+                return [_entry(each) for each in _read_up_to(consumer, spans, self._wait_s)]
         finally:
             consumer.close(autocommit=False)
 
@@ -327,9 +327,9 @@ def _replayer(source: Source) -> str:
     return f"replay-{source.name}"
 
 
-def _read_up_to(consumer: Any, spans: _Spans) -> Iterator[Any]:  # noqa: ANN401 - kafka-python has no types
+def _read_up_to(consumer: Any, spans: _Spans, wait_s: float) -> Iterator[Any]:  # noqa: ANN401 - kafka-python has no types
     while any(consumer.position(each) < end for each, (_, end) in spans.items()):
-        found = consumer.poll(timeout_ms=int(_ANSWER_S * 1000))
+        found = consumer.poll(timeout_ms=int(wait_s * 1000))
         if not found:
             raise Unavailable("Kafka does not give its dead letters")
         for each, several in found.items():

@@ -41,7 +41,7 @@ def make(told: TopicsSettings) -> tuple[str, ...]:
     if not told.kafka_brokers:
         raise SettingsError("KAFKA_BROKERS must be set: the log in Redis needs no topics made")
     wanted = topology.load(Path(told.manifests)).topics
-    with closing(KafkaLog(Brokers(told))) as event_log:
+    with closing(KafkaLog(Brokers(told), told.kafka_connect_s)) as event_log:
         return event_log.make(wanted, told.replication)
 
 

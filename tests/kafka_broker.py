@@ -15,7 +15,8 @@ from pathlib import Path
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from eventing import topology
-from linewatch.decoder.brokers import Brokers
+from eventing.log_kafka import KafkaLog
+from linewatch.decoder.brokers import Brokers, KafkaLogWriter
 from linewatch.events import Record
 from linewatch.settings import KafkaSettings, load
 
@@ -128,11 +129,11 @@ class Broker:
     @property
     def env(self):
         """What a role is told to use it."""
-        return {"KAFKA_BROKERS": self.address}
+        return {"KAFKA_BROKERS": self.address, "KAFKA_CONNECT_S": "60"}
 
     def secured(self, listener, **more):
         """What a role is told to use *listener*: tls, sasl or mtls."""
-        told = {"KAFKA_BROKERS": f"127.0.0.1:{self.ports[listener]}"}
+        told = {**self.env, "KAFKA_BROKERS": f"127.0.0.1:{self.ports[listener]}"}
         told["SSL_CERT_PATH"] = str(self.folder / "ca.pem")
         if listener == "sasl":
             told["KAFKA_SASL_MECHANISM"] = "PLAIN"
@@ -142,13 +143,18 @@ class Broker:
             told["KAFKA_CLIENT_KEY"] = str(self.folder / "client.key")
         return told | more
 
+    @property
+    def pid(self):
+        """Its process."""
+        return int((self._home / "pid").read_text())
+
     def start(self):
         """Start it, or do nothing if it runs; return once it answers."""
         self._run("up")
 
     def kill(self):
         """End it as a power cut would."""
-        pid = int((self._home / "pid").read_text())
+        pid = self.pid
         os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + 20
         while Path(f"/proc/{pid}/fd").exists() and any(Path(f"/proc/{pid}/fd").iterdir()):
@@ -162,6 +168,14 @@ class Broker:
     def brokers(self, **env):
         """Return the clients' maker, for the plain listener or for what *env* says."""
         return Brokers(load(KafkaSettings, env or self.env))
+
+    def writer(self, **options):
+        """Return a writer that waits as long as a busy machine needs."""
+        return KafkaLogWriter(self.brokers(), 60, **options)
+
+    def log(self):
+        """Return the event log, as patient."""
+        return KafkaLog(self.brokers(), 60)
 
     @contextlib.contextmanager
     def _admin(self):

@@ -215,6 +215,9 @@ class KafkaSettings:
     )
     kafka_username: str = setting("KAFKA_USERNAME", str, "", "the name we log in by")
     kafka_password: str = setting("KAFKA_PASSWORD", str, "", "the password we log in by")
+    kafka_connect_s: float = setting(
+        "KAFKA_CONNECT_S", number(0.1, 600), "10", "how long it may take to let us in"
+    )
 
 
 @dataclass(frozen=True, slots=True)

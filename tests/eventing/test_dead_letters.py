@@ -6,7 +6,6 @@ import pytest
 
 from eventing import dead_letters, topics, topology
 from eventing.entry import Entry
-from eventing.log_kafka import KafkaLog
 from eventing.log_redis import RedisLog
 from eventing.replica import free_port
 from eventing.request import Failure, dead_letter, event_of
@@ -90,7 +89,7 @@ def test_kafka_is_replayed_once(kafka, tmp_path, redis_url, capsys):
     prefix = write_manifests(tmp_path)
     env = {**kafka.env, "MANIFESTS": str(tmp_path), "REDIS_URL": redis_url}
     assert topics.main(env) == 0
-    kafka_log = KafkaLog(kafka.brokers())
+    kafka_log = kafka.log()
     made = [record(f"call-{number}", f"{prefix}-utterances") for number in range(3)]
     source = topology.load(tmp_path).source("sentiment")
     for each in made:

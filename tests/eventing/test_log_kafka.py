@@ -22,7 +22,7 @@ from linewatch.settings import KafkaSettings, load
 from tests.eventing.subscriber import Subscriber, record, source, until
 from tests.kafka_broker import unique
 
-_SOON_S = 30
+_SOON_S = 60
 
 
 @pytest.fixture(name="function")
@@ -33,7 +33,7 @@ def _function():
 
 @pytest.fixture(name="log")
 def _log(kafka):
-    log = KafkaLog(kafka.brokers())
+    log = kafka.log()
     yield log
     log.close()
 
@@ -53,7 +53,7 @@ def _run(kafka, function):
     started = []
 
     def run(told):
-        log = KafkaLog(kafka.brokers())
+        log = kafka.log()
         stopping = threading.Event()
         courier = Courier(told, function.url, stopping)
         hands = Hands(told, courier, log, stopping, DispatcherMeters())
@@ -257,6 +257,7 @@ def test_killed_member_is_replaced(log, told, function, run, monkeypatch):
     dead.close({})
 
 
+@pytest.mark.timeout(300)
 def test_killed_broker_loses_nothing(kafka, told, function, run, redis_url):
     """A broker that is killed and comes back costs no event, and no call its order."""
     run(told)
@@ -282,7 +283,7 @@ def test_killed_broker_loses_nothing(kafka, told, function, run, redis_url):
     assert sum(client.xlen(keys.outbox(p)) for p in range(PARTITIONS)) >= 20
     kafka.start()
     commit(20)
-    until(lambda: len({each.headers["ce-n"] for each in function.requests}) == 60, within_s=60)
+    until(lambda: len({each.headers["ce-n"] for each in function.requests}) == 60, within_s=_SOON_S)
     until(lambda: not sum(client.xlen(keys.outbox(p)) for p in range(PARTITIONS)))
     relay.stop()
     writer.close()
@@ -316,9 +317,8 @@ def test_topics_are_made_once(kafka, log):
 
 def test_outage_is_unavailable():
     """While no broker answers every question is `Unavailable`, and leaves no thread."""
-    away = KafkaLog(
-        Brokers(load(KafkaSettings, {"KAFKA_BROKERS": "127.0.0.1:1"}), patience_s=0.3), 0.3
-    )
+    told = {"KAFKA_BROKERS": "127.0.0.1:1", "KAFKA_CONNECT_S": "0.3"}
+    away = KafkaLog(Brokers(load(KafkaSettings, told)), 0.3)
     before = threading.active_count()
     for question in (
         away.ping,

@@ -156,9 +156,8 @@ def test_kafka_takes_event(kafka, tmp_path):
 
 def test_absent_kafka_is_503():
     """While Kafka is away the sink answers 503 within its time, and soon the second time."""
-    away = KafkaLog(
-        Brokers(settings.load(KafkaSettings, {"KAFKA_BROKERS": "127.0.0.1:1"}), 0.5), 0.5
-    )
+    told = {"KAFKA_BROKERS": "127.0.0.1:1", "KAFKA_CONNECT_S": "0.5"}
+    away = KafkaLog(Brokers(settings.load(KafkaSettings, told)), 0.5)
     sink = create(away, _SINKS).test_client()
     for _ in range(2):
         answer = sink.post("/scores", headers=_headers(), data=b"{}")

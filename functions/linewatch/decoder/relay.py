@@ -158,7 +158,7 @@ class Relay:
     def _after_failure(self, failures: int, error: Exception) -> None:
         self._update_at = 0.0
         if failures == 1:
-            log.warning("relay: waits, %s", type(error).__name__)
+            log.warning("relay: waits, %s", getattr(error, "detail", type(error).__name__))
         known = isinstance(error, RedisError | Unavailable | OSError)
         if not known:
             log.error("relay: unexpected %s, goes on", type(error).__name__)

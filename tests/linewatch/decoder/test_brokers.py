@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import threading
+import time
 
 import pytest
 from kafka import KafkaAdminClient
@@ -15,10 +17,13 @@ from linewatch.events import Record
 from linewatch.settings import KafkaSettings, load
 from tests.kafka_broker import unique
 
+# What cannot be compressed below a topic's limit.
+_NOISE = random.Random(4)
+
 
 def _record(topic, call="call-1", number=0, size=0):
     headers = {"ce_id": b"%d-final" % number, "ce_subject": call.encode()}
-    return Record(topic, call, headers, b'{"n": %d}' % number + b"x" * size)
+    return Record(topic, call, headers, b'{"n": %d}' % number + _NOISE.randbytes(size))
 
 
 @pytest.fixture(name="topic")
@@ -30,7 +35,7 @@ def _topic(kafka):
 
 @pytest.fixture(name="writer")
 def _writer(kafka):
-    writer = KafkaLogWriter(kafka.brokers())
+    writer = kafka.writer()
     yield writer
     writer.close()
 
@@ -89,7 +94,8 @@ def test_refusal_hurts_no_other(kafka, writer, topic):
     refused = []
 
     def publish_large():
-        while len(refused) < 5:
+        deadline = time.monotonic() + 60
+        while len(refused) < 5 and time.monotonic() < deadline:
             try:
                 writer.publish([_record(small, size=5000)])
             except BadEvent:
@@ -106,6 +112,7 @@ def test_refusal_hurts_no_other(kafka, writer, topic):
             writer.publish([_record(topic, number=written)])
             written += 1
     hurting.join()
+    assert len(refused) == 5
     assert len({record.headers["ce_id"] for record in kafka.read(topic)}) == written > 0
 
 
@@ -155,7 +162,7 @@ def test_missing_topics_are_told(kafka, topic):
 @pytest.mark.parametrize("listener", ["tls", "sasl", "mtls"])
 def test_secured_listeners_let_in(kafka, topic, listener):
     """TLS, TLS with a login, and TLS with our own certificate each carry records."""
-    writer = KafkaLogWriter(kafka.brokers(**kafka.secured(listener)))
+    writer = KafkaLogWriter(kafka.brokers(**kafka.secured(listener)), 60)
     writer.publish([_record(topic)])
     writer.close()
     assert len(kafka.read(topic)) == 1
@@ -172,8 +179,7 @@ def test_secured_listeners_let_in(kafka, topic, listener):
 def test_wrong_credentials_are_told(kafka, monkeypatch, listener, wrong, why):
     """A wrong authority, password or no certificate is one line that says what to look at."""
     monkeypatch.chdir(kafka.folder)
-    told = load(KafkaSettings, kafka.secured(listener, **wrong))
-    brokers = Brokers(told, patience_s=2)
+    brokers = kafka.brokers(**kafka.secured(listener, KAFKA_CONNECT_S="2", **wrong))
     with pytest.raises(SettingsError, match=why) as refused:
         brokers.check()
     assert "KAFKA_BROKERS, SSL_CERT_PATH" in refused.value.detail
