@@ -46,7 +46,7 @@ class _Store(stores.Store):
         if os.environ.get("CHAOS_UNFENCED"):
             for name in ("commit", "edge"):
                 script = (_HERE / f"unfenced_{name}.lua").read_text()
-                self._scripts[name] = client.register_script(script)
+                self._scripts.known[name] = client.register_script(script)
 
     def commit(self, key, epoch, step):
         """See `Store`."""
