@@ -16,8 +16,8 @@ HEAD = """# What breaks, and what is lost
 Written by `python -m tests.chaos`; every figure was measured. Real decoders, relays and Redis
 run on loopback and are called by real lines; a fault is injected; then every event that came out,
 and every final that a caller was told, is compared byte for byte with the pure fold of the audio
-that was spoken. That fold equals what an undisturbed run publishes. The recognizer is the hash
-chain of `tests/fakes.py`: one sample more, less or elsewhere changes every later word.
+that was spoken; the first row shows that an undisturbed run publishes just that. The recognizer is
+the hash chain of `tests/fakes.py`: one sample more, less or elsewhere changes every later word.
 
 *lost*: never published. *doubled*: published under a name the undisturbed run does not have.
 *differing*: other bytes, another order in a channel, or a caller told something else. Repeats
@@ -26,10 +26,18 @@ with equal id and bytes are allowed (at least once) and are removed by every con
 A control is a run without the protection: it must fail, else the row above it shows nothing.
 """
 
+OPEN = """## Open
+
+Not measured by this page yet: Kafka down (the outbox grows and drains), a function killed in
+mid-batch, the disk of the dead letters full, a consumer group dead for an hour, twice the load
+there is room for, old and new checkpoint versions alive together, and every row above with the
+real recognizer. Some have tests of their own in `tests/`, but no figure here.
+"""
+
 
 def write():
     """Write the page anew from all records."""
-    parts = [HEAD, *_short(), *(text for part in LONG for text in _long(part))]
+    parts = [HEAD, *_short(), *(text for part in LONG for text in _long(part)), OPEN]
     PAGE.write_text("\n".join(parts))
 
 
