@@ -136,7 +136,12 @@ class Store:
         if connection is None:
             connection = self._kept.connection = self._redis.connection_pool.make_connection()
         connection.connect()
-        if connection.can_read():
+        try:
+            is_stale = connection.can_read()
+        except redis.ConnectionError:
+            # What Redis closed tells so by raising, and stays as it is.
+            is_stale = True
+        if is_stale:
             connection.disconnect()
         return connection
 

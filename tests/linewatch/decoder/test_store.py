@@ -347,6 +347,16 @@ class TestCommit:
         assert store.peek(AGENT).next_seq == seq + 1
 
 
+class TestConnection:
+    """The connection that each thread keeps."""
+
+    def test_lost_is_made_anew(self, store, client):
+        """A connection that Redis closed costs nothing: the next script has a new one."""
+        opened(store)
+        client.client_kill_filter(_type="normal", skipme=True)
+        assert store.claim(AGENT).state is Claimed.ADOPTED
+
+
 class TestEdge:
     """Moving past an edge."""
 
