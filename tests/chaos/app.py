@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import os
 import random
-from pathlib import Path
 
 from fakes import HashRecognizers
 from flask import request
+from redis.exceptions import RedisError
 
 from linewatch import keys
 from linewatch.decoder import affinity, relay, service
 from linewatch.decoder import store as stores
 from linewatch.decoder.app import app_of
 from linewatch.decoder.claims import Committed
+from linewatch.errors import StoreUnavailable
 from linewatch.settings import DecoderSettings, load
+from tests.chaos import unfenced
 from tests.chaos.points import Points
 from tests.chaos.starving import Starving
-
-_HERE = Path(__file__).parent
 
 
 def _starving(client, whose):
@@ -42,11 +42,20 @@ class _Store(stores.Store):
     points: Points
 
     def __init__(self, client, pod):
-        super().__init__(_starving(client, "store"), pod)
+        starving = _starving(client, "store")
+        super().__init__(client, pod)
+        self._redis = starving
+        self._fated = getattr(starving, "fated", lambda run: run())
         if os.environ.get("CHAOS_UNFENCED"):
-            for name in ("commit", "edge"):
-                script = (_HERE / f"unfenced_{name}.lua").read_text()
-                self._scripts[name] = client.register_script(script)
+            for name in unfenced.NAMES:
+                self._scripts[name] = client.register_script(unfenced.script(name))
+
+    def _run(self, script, names, *arguments):
+        # Scripts pass the client by, on a connection that each thread keeps.
+        try:
+            return self._fated(lambda: super(_Store, self)._run(script, names, *arguments))
+        except RedisError as error:
+            raise StoreUnavailable("injected: Redis does not answer") from error
 
     def commit(self, key, epoch, step):
         """See `Store`."""

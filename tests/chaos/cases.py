@@ -14,10 +14,11 @@ from tests.chaos.points import POINTS
 from tests.chaos.row import Row, quantile
 from tests.chaos.verdict import Verdict
 
-#: The aim is p95 <= 1 s with ten calls on the dead decoder; a busy machine may take twice that.
-RECOVERED_S = 2.0
+#: The aim of p95, with ten calls on the dead decoder.
+RECOVERED_S = 1.0
 LEASE_S = 1.5
-#: The aim is three; with every store command drawing its fate, five in a row may be chance.
+AIMED_REFUSALS = 3
+#: With every store command drawing its fate, five in a row may be chance.
 MOST_REFUSALS = 5
 #: Faults that the whole pipeline's own tests make, counted here by running them.
 E2E = ("poison_stops", "nobody_comes", "forwards_never", "new_decoder", "burst_from")
@@ -34,14 +35,14 @@ def worker_kills(chance, count=85):
     """SIGKILL of the process that holds the sessions; its master starts another."""
     verdict, seconds = kills.killed(chance, count)
     promise = "decoder's worker SIGKILLed at any moment"
-    return Row("worker-kills", 1, promise, count, verdict, recoveries=seconds)
+    return Row("worker-kills", 1, promise, count, verdict, recoveries=seconds, aim_s=RECOVERED_S)
 
 
 def whole_kills(chance, count=15):
     """SIGKILL of the whole decoder, as when its pod is gone."""
     verdict, seconds = kills.killed(chance, count, whole=True)
     promise = "whole decoder SIGKILLed at any moment"
-    return Row("whole-kills", 1, promise, count, verdict, recoveries=seconds)
+    return Row("whole-kills", 1, promise, count, verdict, recoveries=seconds, aim_s=RECOVERED_S)
 
 
 def stopped(chance, each=25):
@@ -69,7 +70,7 @@ def unfenced(chance, each=2):
         "control: the same without fence must lose or double",
         made.stopped.total(),
         made.verdict,
-        "unfenced_*.lua in the tests",
+        "the shipped scripts, their fences cut out",
         control=True,
     )
 
@@ -90,8 +91,9 @@ def store_faults(chance, chunks=5000):
         "store command fails, times out, or takes effect and times out (1 % each)",
         taken,
         verdict,
-        f"longest run of 5xx on a channel {longest} (aim 3)",
+        f"longest run of 5xx on a channel {longest}",
         passed=longest <= MOST_REFUSALS,
+        open="" if longest <= AIMED_REFUSALS else "more than 3 refusals in a row",
     )
 
 
@@ -135,8 +137,8 @@ def terminated(chance, times=3):
         "SIGTERM amid calls",
         times,
         verdict,
-        passed=quantile(seconds, 0.95) <= RECOVERED_S,
         recoveries=seconds,
+        aim_s=RECOVERED_S,
     )
 
 
@@ -190,8 +192,8 @@ def recovery(chance, calls=10, times=2):
         made.verdict,
         f"{made.channels} channels, p50 {quantile(made.seconds, 0.5):.2f} s,"
         f" one replay {made.replay_ms:.1f} ms",
-        passed=calls > 10 or quantile(made.seconds, 0.95) <= RECOVERED_S,
         recoveries=made.seconds,
+        aim_s=RECOVERED_S,
     )
 
 
@@ -206,6 +208,7 @@ def pause(chance, calls=10, times=1):
         made.verdict,
         f"{made.channels} channels, p50 {quantile(made.seconds, 0.5):.2f} s",
         recoveries=made.seconds,
+        aim_s=LEASE_S + RECOVERED_S,
     )
 
 

@@ -53,12 +53,12 @@ def _short():
 
 
 def _long(part):
-    """All slices of the commit that was run last."""
+    """All slices of the code that was run last."""
     mine = [(row, beside) for row, beside in kept() if beside["part"] == part]
     if not mine:
         return
-    last = mine[-1][1]["commit"]
-    mine = [(row, beside) for row, beside in mine if beside["commit"] == last]
+    last = mine[-1][1]["code"]
+    mine = [(row, beside) for row, beside in mine if beside["code"] == last]
     yield f"## `make chaos-long PART={part}`\n"
     yield markdown([reduce(add, [row for row, _ in mine])]) + "\n"
     yield _of([beside for _, beside in mine]) + "\n"
