@@ -3,7 +3,8 @@
 For gunicorn: ``tests.chaos.app:create()``. The switches stand in the environment:
 ``CHAOS_FOLDER`` (see `points`), ``CHAOS_DIGEST``, ``CHAOS_UNFENCED`` (the negative
 control), ``CHAOS_FAULTS`` (see `starving`), ``CHAOS_READ_S``, ``CHAOS_WORK_S``,
-``CHAOS_SKEW_S``, ``CHAOS_VERSION``. What ships has none of them.
+``CHAOS_SKEW_S``, ``CHAOS_VERSION``, ``CHAOS_REAL`` (the real recognizer). What ships has
+none of them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from flask import request
 from redis.exceptions import RedisError
 
 from linewatch import keys
-from linewatch.decoder import affinity, relay, service
+from linewatch.decoder import affinity, recognizer, relay, service
 from linewatch.decoder import store as stores
 from linewatch.decoder.app import app_of
 from linewatch.decoder.claims import Committed
@@ -118,6 +119,13 @@ def _version():
         stores.VERSION = int(version)
 
 
+def _recognizers(told):
+    if os.environ.get("CHAOS_REAL"):
+        return recognizer.load(told.model_path)
+    work_s = float(os.environ.get("CHAOS_WORK_S", "0"))
+    return HashRecognizers(os.environ.get("CHAOS_DIGEST", "fake"), work_s)
+
+
 def create():
     """See `linewatch.decoder.app.create`."""
     points = Points(os.environ["CHAOS_FOLDER"])
@@ -129,10 +137,8 @@ def create():
     clock_ms = service.clock_ms
     service.clock_ms = lambda: clock_ms() + skew_ms
     _version()
-    recognizers = HashRecognizers(
-        os.environ.get("CHAOS_DIGEST", "fake"), float(os.environ.get("CHAOS_WORK_S", "0"))
-    )
-    built = service.build(load(DecoderSettings, os.environ), recognizers)
+    told = load(DecoderSettings, os.environ)
+    built = service.build(told, _recognizers(told))
     built.start()
     app = app_of(built)
 

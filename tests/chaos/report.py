@@ -28,10 +28,11 @@ A control is a run without the protection: it must fail, else the row above it s
 
 OPEN = """## Open
 
-Not measured by this page yet: Kafka down (the outbox grows and drains), a function killed in
-mid-batch, the disk of the dead letters full, a consumer group dead for an hour, twice the load
-there is room for, old and new checkpoint versions alive together, and every row above with the
-real recognizer. Some have tests of their own in `tests/`, but no figure here.
+*OPEN* in a row: nothing was lost, but an aim was missed, and which. Not on this page: old and
+new checkpoint versions alive together (`tests/golden` holds the format), pods replaced one by one
+under load, the dashboard killed (`tests/streamlit_app`). Poison, a caller who never comes back,
+forwards both ways, a pod that joins and a burst from zero are held by `tests/e2e`, without a
+figure here.
 """
 
 

@@ -23,8 +23,10 @@ _CUTS = {
     ),
     "edge": (
         (
-            "if found[1] ~= ARGV[1] or tonumber(found[2]) < tonumber(ARGV[2])"
-            " then return 'moved' end\n",
+            (
+                "if found[1] ~= ARGV[1] or tonumber(found[2]) < tonumber(ARGV[2])"
+                " then return 'moved' end\n"
+            ),
             "",
         ),
         ("if found[2] ~= ARGV[2] then return 'done' end\n", ""),
