@@ -82,7 +82,8 @@ def _row(verdict, crowd, marks, more, grown_mib):
         verdict,
         f"new calls refused 503 {refused} times (Retry-After {more['retry']} s),"
         f" {len(let_in)} of their {2 * CALLS} channels let in;"
-        f" p95 of accepted {1000 * crowded_s:.0f} ms, {1000 * calm_s:.0f} before; memory {grown_mib:+.1f} MiB",
+        f" p95 of accepted {1000 * crowded_s:.0f} ms, {1000 * calm_s:.0f} before;"
+        f" memory {grown_mib:+.1f} MiB",
         passed=refused > 0
         and more["status"] == UNAVAILABLE
         and more["retry"] is not None
