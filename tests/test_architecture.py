@@ -25,6 +25,7 @@ APPS = {f"functions/linewatch/{part}/app.py" for part in PARTS}
 OWNERS = {
     "vosk": {"functions/linewatch/decoder/recognizer.py"},
     "redis": {
+        "functions/linewatch/decoder/scripts.py",
         "functions/linewatch/decoder/store.py",
         "functions/linewatch/decoder/relay.py",
         "functions/linewatch/board/store.py",

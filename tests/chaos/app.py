@@ -49,7 +49,7 @@ class _Store(stores.Store):
         self._fated = getattr(starving, "fated", lambda run: run())
         if os.environ.get("CHAOS_UNFENCED"):
             for name in unfenced.NAMES:
-                self._scripts[name] = client.register_script(unfenced.script(name))
+                self._scripts.known[name] = client.register_script(unfenced.script(name))
 
     def _run(self, script, names, *arguments):
         # Scripts pass the client by, on a connection that each thread keeps.

@@ -6,7 +6,7 @@ it was stops the run.
 
 from __future__ import annotations
 
-from linewatch.decoder import store
+from linewatch.decoder import scripts
 
 NAMES = ("commit", "edge")
 #: What is cut out of each script, and what stands there instead.
@@ -36,7 +36,7 @@ _CUTS = {
 
 def script(name):
     """Return the shipped script *name* without epoch and without compare-and-set."""
-    text = (store._LUA / f"{name}.lua").read_text()
+    text = (scripts._LUA / f"{name}.lua").read_text()
     for fence, instead in _CUTS[name]:
         assert text.count(fence) == 1, f"{name}.lua has no fence {fence!r} any more"
         text = text.replace(fence, instead)

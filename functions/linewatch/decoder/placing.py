@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from linewatch.calls import ChannelKey
@@ -15,6 +16,9 @@ _REMEMBERED: Final = 8192
 FULL: Final = 0.8
 #: A pod gives sessions up when it owns so many times its share.
 UNEVEN: Final = 1.25
+#: ...but only once the same pods were there for so many looks: in a roll-out they come one by
+#: one, and what is given to the first would have to move again.
+SETTLED: Final = 10
 _UNKNOWN_EPOCH: Final = -1
 
 
@@ -32,12 +36,15 @@ class Placing:
         self._capacity = capacity
         self._outbox_limit = outbox_limit
         self._pods: dict[str, Pod] = {}
+        self._alike = 0
         self._pressure = Pressure(0.0, 0)
         self._owners: OrderedDict[ChannelKey, Owner] = OrderedDict()
 
     def refresh(self, pods: Sequence[Pod], pressure: Pressure) -> None:
         """Take in what the store says."""
-        self._pods = {pod.pod: pod for pod in pods}
+        seen = {pod.pod: pod for pod in pods}
+        self._alike = self._alike + 1 if seen.keys() == self._pods.keys() else 0
+        self._pods = seen
         self._pressure = pressure
 
     def remember(self, key: ChannelKey, owner: Owner) -> None:
@@ -66,7 +73,10 @@ class Placing:
         return self._owner(hinted) if hinted and hinted != self._pod else None
 
     def other(self, sessions: int) -> Owner | None:
-        """Return the emptiest other pod, if it has room and owns less than *sessions*."""
+        """Return the emptiest other pod, if it has room and owns less than *sessions*.
+
+        It counts as one fuller from now on, until the next look.
+        """
         if self.is_store_full():
             return None
         others = [
@@ -75,10 +85,15 @@ class Placing:
             if pod.pod != self._pod and pod.sessions < min(pod.capacity, sessions)
         ]
         emptiest = min(others, key=lambda pod: pod.sessions, default=None)
-        return self._owner(emptiest.pod) if emptiest else None
+        if emptiest is None:
+            return None
+        self._pods[emptiest.pod] = replace(emptiest, sessions=emptiest.sessions + 1)
+        return self._owner(emptiest.pod)
 
     def excess(self, sessions: int) -> int:
-        """Return how many of *sessions* this pod owns above its share."""
+        """Return how many of *sessions* this pod owns above its share, if its pods are settled."""
+        if self._alike < SETTLED:
+            return 0
         others = sum(pod.sessions for pod in self._pods.values() if pod.pod != self._pod)
         share = math.ceil((others + sessions) / max(1, len(self._pods)))
         return sessions - share if sessions > max(share * UNEVEN, share + 1) else 0

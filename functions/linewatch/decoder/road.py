@@ -65,7 +65,7 @@ class Road:
 
     def _travel(self, passage: Passage) -> Reply | Answer:
         if passage.key not in self._sessions and not passage.forwarded:
-            answer = self._ask_likely(passage)
+            answer = self._ask_likely(passage) or self._ask_emptier(passage)
             if answer:
                 return answer
         found = self._here(passage)
@@ -90,6 +90,22 @@ class Road:
         if answer.status == Misdirected.status:
             self._placing.forget(passage.key)
             return None
+        return answer
+
+    def _ask_emptier(self, passage: Passage) -> Answer | None:
+        """Let a pod that owns less take what nobody owns, which need not move once more then."""
+        if not isinstance(passage.step, Chunk) or self._sessions.is_owned(passage.key):
+            return None
+        other = self._placing.other(len(self._sessions) - 1)
+        if other is None:
+            return None
+        try:
+            answer = self._forward(passage, other)
+        except OwnerGone:
+            return None
+        if answer.status == Misdirected.status:
+            return None
+        self._placing.remember(passage.key, other)
         return answer
 
     def _here(self, passage: Passage) -> Reply | Owner:

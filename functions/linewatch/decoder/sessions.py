@@ -129,6 +129,10 @@ class Sessions:
                 self._metrics.abandoned.inc()
             self._forget(live)
 
+    def is_owned(self, key: ChannelKey) -> bool:
+        """Tell whether a living pod owns the session."""
+        return self._store.is_owned(key)
+
     def ask_for_release(self, excess: int) -> None:
         """Give up *excess* sessions, each at its next edge."""
         for live in list(self._live.values())[:excess]:

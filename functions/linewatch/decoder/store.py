@@ -7,11 +7,9 @@ at its next write. See ``lua/`` for the scripts and `linewatch.keys` for the key
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from pathlib import Path
 from typing import Any, Final, Self, cast
 
 import redis
@@ -41,6 +39,7 @@ from linewatch.decoder.claims import (
     stored_of,
 )
 from linewatch.decoder.relay import connect
+from linewatch.decoder.scripts import Part, Scripts
 from linewatch.decoder.session import Edge
 from linewatch.errors import NewerCheckpoint, StoreUnavailable
 from linewatch.events import (
@@ -57,8 +56,6 @@ from linewatch.events import (
 #: What a checkpoint of this code looks like; a newer one is refused, never guessed at.
 VERSION: Final = 1
 TIMEOUT_S: Final = 0.5
-_LUA: Final = Path(__file__).with_name("lua")
-_Part = str | bytes | int
 _SESSION_KEYS: Final = (keys.session, keys.tail, keys.taken, keys.finals)
 
 
@@ -78,7 +75,7 @@ def _pairs(flat: Sequence[bytes]) -> dict[str, str]:
     return {_text(flat[i]): _text(flat[i + 1]) for i in range(0, len(flat), 2)}
 
 
-def _flat(record: Record) -> list[_Part]:
+def _flat(record: Record) -> list[Part]:
     return [part for pair in record.fields().items() for part in pair]
 
 
@@ -107,43 +104,16 @@ class Store:
     def __init__(self, client: redis.Redis, pod: str) -> None:
         self._redis = client
         self.pod: Final = pod
-        names = ("claim", "commit", "edge", "close", "announce", "own")
-        self._scripts = {
-            name: client.register_script((_LUA / f"{name}.lua").read_text()) for name in names
-        }
-        self._kept = threading.local()
+        self._scripts = Scripts(client)
 
     @classmethod
     def from_url(cls, url: str, pod: str) -> Self:
         """Connect lazily. Nothing is retried here: a repeat is the sender's to make."""
         return cls(connect(url, TIMEOUT_S), pod)
 
-    def _run(self, script: str, names: Sequence[str], *arguments: Iterable[_Part]) -> Any:  # noqa: ANN401 - whatever the script answers
-        asked = self._scripts[script]
-        parts = list(chain(*arguments))
+    def _run(self, script: str, names: Sequence[str], *arguments: Iterable[Part]) -> Any:  # noqa: ANN401 - whatever the script answers
         with _answering():
-            # The client's pool, retries and records of itself would double a chunk's cost here.
-            connection = self._connection()
-            try:
-                connection.send_command("EVALSHA", asked.sha, len(names), *names, *parts)
-                return connection.read_response()
-            except redis.exceptions.NoScriptError:
-                return asked(keys=list(names), args=parts)
-
-    def _connection(self) -> Any:  # noqa: ANN401 - redis-py has several kinds
-        """Return this thread's connection, made anew where the server has closed it."""
-        connection = getattr(self._kept, "connection", None)
-        if connection is None:
-            connection = self._kept.connection = self._redis.connection_pool.make_connection()
-        connection.connect()
-        try:
-            is_stale = connection.can_read()
-        except redis.ConnectionError:
-            # What Redis closed tells so by raising, and stays as it is.
-            is_stale = True
-        if is_stale:
-            connection.disconnect()
-        return connection
+            return self._scripts.run(script, names, list(chain(*arguments)))
 
     def claim(
         self,
@@ -252,6 +222,12 @@ class Store:
         with _answering():
             found = cast("dict[bytes, bytes]", self._redis.hgetall(keys.session(key)))
         return stored_of({_text(name): _text(value) for name, value in found.items()})
+
+    def is_owned(self, key: ChannelKey) -> bool:
+        """Tell whether a living pod owns the session."""
+        with _answering():
+            owner = cast("bytes | None", self._redis.hget(keys.session(key), "owner"))
+            return bool(owner) and bool(self._redis.exists(keys.pod(_text(owner))))
 
     def keep_undecodable(self, key: ChannelKey, tail: Sequence[Step], kept: int) -> None:
         """Keep audio that killed its decoder, the last *kept* pieces of the tenant."""

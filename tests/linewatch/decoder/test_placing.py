@@ -7,18 +7,23 @@ from hypothesis import strategies as st
 from linewatch.calls import ChannelKey
 from linewatch.decoder import placing as module
 from linewatch.decoder.claims import Owner, Pod, Pressure
-from linewatch.decoder.placing import Placing
+from linewatch.decoder.placing import SETTLED, Placing
 from tests.linewatch.decoder.pods import AGENT, CUSTOMER
 
 CALM = Pressure(0.1, 10)
 
 
 def placed(*loads, capacity=10, pressure=CALM):
-    """Return the placing of pod-0, which sees pods that own *loads* sessions."""
+    """Return the placing of pod-0, which has seen pods that own *loads* sessions for a while."""
     made = Placing("pod-0", 10, 1000)
-    pods = [Pod(f"pod-{n}", f"http://{n}", load, capacity) for n, load in enumerate(loads)]
-    made.refresh(pods, pressure)
+    for _ in range(SETTLED + 1):
+        made.refresh(seen(*loads, capacity=capacity), pressure)
     return made
+
+
+def seen(*loads, capacity=10):
+    """Return the leases of pods that own *loads* sessions."""
+    return [Pod(f"pod-{n}", f"http://{n}", load, capacity) for n, load in enumerate(loads)]
 
 
 class TestAdmits:
@@ -58,6 +63,13 @@ class TestOther:
         """A pod that owns as much as this one, or is full, is no help."""
         assert placed(*loads).other(loads[0]) is None
 
+    def test_next_goes_elsewhere(self):
+        """What was just sent to a pod counts there at once, though it was not looked at anew."""
+        crowded = placed(10, 3, 3)
+        assert [crowded.other(10).pod for _ in range(3)] == ["pod-1", "pod-2", "pod-1"]
+        crowded.refresh(seen(7, 5, 4), CALM)
+        assert crowded.other(7).pod == "pod-2"
+
 
 class TestExcess:
     """What a pod owns above its share."""
@@ -95,6 +107,17 @@ class TestExcess:
         for pod, load in enumerate(loads):
             view = [load, *(other for n, other in enumerate(loads) if n != pod)]
             assert placed(*view).excess(load) == 0
+
+    def test_new_pod_is_awaited(self):
+        """After a pod came or went nothing is given up until no other did for a while."""
+        rolled = placed(10, 0)
+        for _ in range(SETTLED):
+            rolled.refresh(seen(10, 0, 0), CALM)
+            assert rolled.excess(10) == 0
+        rolled.refresh(seen(10, 0, 0), CALM)
+        assert rolled.excess(10) == 6
+        rolled.refresh(seen(10, 0), CALM)
+        assert rolled.excess(10) == 0
 
     def test_alone_before_refresh(self):
         """Before anything is known of others nothing is given up."""

@@ -9,7 +9,7 @@ import redis
 from linewatch import keys
 from linewatch.calls import Gap, GapReason
 from linewatch.decoder.claims import Pod as Seen
-from linewatch.decoder.placing import Placing
+from linewatch.decoder.placing import SETTLED, Placing
 from linewatch.decoder.pod import Facts, Pod, Repeating
 from linewatch.decoder.store import Store
 from linewatch.decoder.watchdog import Watchdog
@@ -152,7 +152,9 @@ class TestRefresh:
         for number in range(4):
             home.take(pods.ChannelKey.of("default", f"c{number}", "agent"), chunk())
         placing = Placing(home.name, 60, 1000)
-        keeper_of(home, placing).refresh()
+        keeper = keeper_of(home, placing)
+        for _ in range(SETTLED + 1):
+            keeper.refresh()
         assert sum(live.release for live in home.sessions._live.values()) == 2
         assert placing.other(4).pod == "pod-b"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from linewatch.calls import Chunk, End
+from linewatch.calls import ChannelKey, Chunk, End
 from linewatch.decoder.affinity import Answer, OwnerGone, OwnerSilent
 from linewatch.decoder.claims import Owner, Pressure
 from linewatch.decoder.claims import Pod as Seen
@@ -21,6 +21,8 @@ from linewatch.errors import (
 )
 from tests.linewatch.decoder.pods import AGENT, CUSTOMER, START, Pod, chunk, conversation, steps_of
 
+THIRD = ChannelKey.of("default", "c3", "agent")
+FOURTH = ChannelKey.of("default", "c4", "agent")
 STEPS = steps_of(conversation())
 
 
@@ -73,7 +75,10 @@ class Wire:
         town.hops.append((self._name, owner.pod))
         if owner.pod in town.faults:
             fault = town.faults[owner.pod]
-            raise fault if isinstance(fault, Exception) else fault()
+            made = fault if isinstance(fault, Exception) else fault()
+            if isinstance(made, Answer):
+                return made
+            raise made
         passage = town.roads[self._name].passages
         try:
             found = town.travel(owner.pod, passage.step, passage.key, forwarded=True)
@@ -258,6 +263,51 @@ class TestAdopt:
         town.pods["b"].sessions.take = slow
         assert town.travel("b", STEPS[2]).body == b"3"
         assert town.hops[-1] == ("b", "c")
+
+
+class TestEmptier:
+    """Steps of sessions that nobody owns."""
+
+    @pytest.fixture(autouse=True)
+    def _settled(self, town):
+        town.settle("a", loads={"a": 2, "b": 0})
+        town.settle("b", loads={"a": 2, "b": 0})
+        for channel in (AGENT, CUSTOMER):
+            town.travel("a", chunk(), channel, forwarded=True)
+
+    def test_new_call_begins_there(self, town):
+        """A new call begins on a pod that owns two sessions less, and is found there again."""
+        assert town.travel("a", chunk(), THIRD).body == b"1"
+        assert THIRD in town.pods["b"].sessions
+        assert town.travel("a", chunk(1, 2000), THIRD).body == b"2"
+        assert town.hops == [("a", "b")] * 2
+
+    def test_next_begins_here(self, town):
+        """The pod that took one counts as fuller at once: the next stays."""
+        town.travel("a", chunk(), THIRD)
+        assert isinstance(town.travel("a", chunk(), FOURTH), Reply)
+
+    def test_released_session_moves_there(self, town):
+        """A session whose owner gave it up is adopted by the emptier pod, once."""
+        town.settle("c")
+        town.travel("c", chunk(), THIRD)
+        town.pods["c"].store.release(THIRD, 1)
+        assert town.travel("a", chunk(1, 2000), THIRD).body == b"2"
+        assert THIRD in town.pods["b"].sessions
+        assert town.pods["b"].store.peek(THIRD).epoch == 2
+
+    def test_owned_session_stays(self, town):
+        """A session that a living pod owns goes to its owner, however full that is."""
+        town.settle("c")
+        town.travel("c", chunk(), THIRD)
+        assert town.travel("a", chunk(1, 2000), THIRD).body == b"2"
+        assert town.hops == [("a", "c")]
+
+    @pytest.mark.parametrize("fault", [OwnerGone, lambda: Answer(421, {}, b"")])
+    def test_else_it_is_taken_here(self, town, fault):
+        """Where the emptier pod just died, or does not take it, it begins here."""
+        town.faults["b"] = fault
+        assert isinstance(town.travel("a", chunk(), THIRD), Reply)
 
 
 class TestFull:

@@ -152,6 +152,18 @@ class TestClaim:
         assert claim.state is Claimed.ADOPTED
         assert (claim.stored.epoch, claim.stored.attempts) == (2, 0)
 
+    def test_owned_while_owner_lives(self, store, other):
+        """A session is owned from its first claim until it is given up or its pod is gone."""
+        assert not other.is_owned(AGENT)
+        epoch = filled(store, 1)
+        assert other.is_owned(AGENT)
+        store.release(AGENT, epoch)
+        assert not other.is_owned(AGENT)
+        store.claim(AGENT)
+        assert other.is_owned(AGENT)
+        store.retire()
+        assert not other.is_owned(AGENT)
+
     def test_unreachable_owner_is_succeeded(self, store, other):
         """An owner named as unreachable loses the session though its lease lives."""
         opened(store)
@@ -347,16 +359,6 @@ class TestCommit:
         assert store.peek(AGENT).next_seq == seq + 1
 
 
-class TestConnection:
-    """The connection that each thread keeps."""
-
-    def test_lost_is_made_anew(self, store, client):
-        """A connection that Redis closed costs nothing: the next script has a new one."""
-        opened(store)
-        client.client_kill_filter(_type="normal", skipme=True)
-        assert store.claim(AGENT).state is Claimed.ADOPTED
-
-
 class TestEdge:
     """Moving past an edge."""
 
@@ -461,7 +463,7 @@ def unfenced(store, redis_url):
         scripts = {name: client.register_script(text) for name, text in UNFENCED.items()}
     for script in scripts.values():
         script.registered_client = store._redis
-    store._scripts |= scripts
+    store._scripts.known |= scripts
     return store
 
 
@@ -736,6 +738,7 @@ METHODS = {
     "release": lambda store: store.release(AGENT, 1),
     "finals": lambda store: store.finals(AGENT, -1),
     "peek": lambda store: store.peek(AGENT),
+    "is_owned": lambda store: store.is_owned(AGENT),
     "idle": lambda store: store.idle(1),
     "waiting": lambda store: store.waiting(AGENT),
     "announce": lambda store: store.announce(START, []),
@@ -788,7 +791,7 @@ class TestAway:
 def test_scripts_lie_beside():
     """Every script that ships is one the store loads."""
     shipped = {path.stem for path in Path(module.__file__).with_name("lua").glob("*.lua")}
-    assert shipped == set(Store.from_url("redis://127.0.0.1:1/0", "x")._scripts)
+    assert shipped == set(Store.from_url("redis://127.0.0.1:1/0", "x")._scripts.known)
 
 
 def test_lease_is_kept(redis_url):

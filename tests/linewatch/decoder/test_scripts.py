@@ -1,0 +1,86 @@
+"""Scripts on a kept connection: it is made anew when it must be, and never lies."""
+
+import threading
+
+import pytest
+from redis.exceptions import RedisError, ResponseError
+
+from infra import redis_server
+from linewatch.decoder.relay import connect
+from linewatch.decoder.scripts import Scripts
+
+KEYS = ["s:own"]
+ARGUMENTS = [1, "attempts", 0]
+
+
+@pytest.fixture(name="scripts")
+def _scripts(redis_url):
+    with connect(redis_url) as client:
+        yield Scripts(client)
+
+
+@pytest.fixture(name="client")
+def _client(redis_url):
+    with connect(redis_url) as client:
+        yield client
+
+
+def connections(client):
+    """Return the ids of the server's connections that ran a script last."""
+    return {each["id"] for each in client.client_list() if each["cmd"] in {"evalsha", "eval"}}
+
+
+def test_connection_is_kept(scripts, client):
+    """A thread runs all its scripts on one connection, another thread on its own."""
+    before = connections(client)
+    for _ in range(3):
+        scripts.run("own", KEYS, ARGUMENTS)
+    first = connections(client) - before
+    assert len(first) == 1
+    thread = threading.Thread(target=scripts.run, args=("own", KEYS, ARGUMENTS))
+    thread.start()
+    thread.join()
+    scripts.run("own", KEYS, ARGUMENTS)
+    assert first <= connections(client)
+
+
+def test_forgotten_script_is_taught(scripts, client):
+    """A Redis that forgot its scripts is taught them again, unnoticed."""
+    scripts.run("own", KEYS, ARGUMENTS)
+    client.script_flush()
+    scripts.run("own", KEYS, ARGUMENTS)
+
+
+def test_closed_connection_is_replaced(scripts, client):
+    """A connection that the server closed is replaced before anything is sent on it."""
+    scripts.run("own", KEYS, ARGUMENTS)
+    for each in connections(client):
+        client.client_kill_filter(_id=each)
+    scripts.run("own", KEYS, ARGUMENTS)
+
+
+def test_refusal_keeps_connection(scripts):
+    """What Redis refuses is raised, and the next answer is the next question's."""
+    with pytest.raises(ResponseError):
+        scripts.run("own", [], [])
+    assert scripts.run("own", KEYS, ARGUMENTS) is not None
+
+
+def test_restarted_redis_is_met(tmp_path):
+    """While Redis is away every script fails; once it is back the same thread goes on."""
+    port = redis_server.free_port()
+    server = redis_server.start(port, tmp_path, durable=False)
+    with connect(f"redis://127.0.0.1:{port}/0") as client:
+        scripts = Scripts(client)
+        try:
+            scripts.run("own", KEYS, ARGUMENTS)
+            server.terminate()
+            server.wait()
+            for _ in range(2):
+                with pytest.raises(RedisError):
+                    scripts.run("own", KEYS, ARGUMENTS)
+            server = redis_server.start(port, tmp_path, durable=False)
+            scripts.run("own", KEYS, ARGUMENTS)
+        finally:
+            server.terminate()
+            server.wait()
