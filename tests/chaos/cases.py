@@ -35,7 +35,7 @@ def calm(chance):
     return Row("calm", 0, "nothing is disturbed: the fold is what is published", 1, verdict, told)
 
 
-def worker_kills(chance, count=40):
+def worker_kills(chance, count=30):
     """SIGKILL of the process that holds the sessions; its master starts another."""
     verdict, seconds = kills.killed(chance, count)
     promise = "decoder's worker SIGKILLed at any moment"
@@ -49,7 +49,7 @@ def whole_kills(chance, count=8):
     return Row("whole-kills", 1, promise, count, verdict, recoveries=seconds, aim_s=RECOVERED_S)
 
 
-def stopped(chance, each=10):
+def stopped(chance, each=8):
     """Zombies at every point: nothing of theirs counts, and they were turned away."""
     made = zombies.zombies(chance, each)
     told = ", ".join(f"{kind} {count}" for kind, count in sorted(made.rejected.items()))
@@ -173,7 +173,7 @@ def recovery(chance, calls=10, times=1):
     return Row(
         f"recovery-{calls}",
         1,
-        f"calls back after a kill: {calls} on the dead decoder, 1x",
+        f"calls back after a kill: about {calls} on the dead decoder, 1x",
         times,
         made.verdict,
         f"{made.channels} channels, p50 {quantile(made.seconds, 0.5):.2f} s,"
@@ -189,7 +189,7 @@ def pause(chance, calls=10, times=1):
     return Row(
         f"pause-{calls}",
         2,
-        f"calls back after a SIGSTOP (lease {LEASE_S} s): {calls} on the decoder, 1x",
+        f"calls back after a SIGSTOP (lease {LEASE_S} s): about {calls} on the decoder, 1x",
         times,
         made.verdict,
         f"{made.channels} channels, p50 {quantile(made.seconds, 0.5):.2f} s",
