@@ -3,28 +3,29 @@
 For gunicorn: ``tests.chaos.app:create()``. The switches stand in the environment:
 ``CHAOS_FOLDER`` (see `points`), ``CHAOS_DIGEST``, ``CHAOS_UNFENCED`` (the negative
 control), ``CHAOS_FAULTS`` (see `starving`), ``CHAOS_READ_S``, ``CHAOS_WORK_S``,
-``CHAOS_SKEW_S``, ``CHAOS_VERSION``. What ships has none of them.
+``CHAOS_SKEW_S``, ``CHAOS_VERSION``, ``CHAOS_REAL`` (the real recognizer). What ships has
+none of them.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from pathlib import Path
 
 from fakes import HashRecognizers
 from flask import request
+from redis.exceptions import RedisError
 
 from linewatch import keys
-from linewatch.decoder import affinity, relay, service
+from linewatch.decoder import affinity, recognizer, relay, service
 from linewatch.decoder import store as stores
 from linewatch.decoder.app import app_of
 from linewatch.decoder.claims import Committed
+from linewatch.errors import StoreUnavailable
 from linewatch.settings import DecoderSettings, load
+from tests.chaos import unfenced
 from tests.chaos.points import Points
 from tests.chaos.starving import Starving
-
-_HERE = Path(__file__).parent
 
 
 def _starving(client, whose):
@@ -42,11 +43,20 @@ class _Store(stores.Store):
     points: Points
 
     def __init__(self, client, pod):
-        super().__init__(_starving(client, "store"), pod)
+        starving = _starving(client, "store")
+        super().__init__(client, pod)
+        self._redis = starving
+        self._fated = getattr(starving, "fated", lambda run: run())
         if os.environ.get("CHAOS_UNFENCED"):
-            for name in ("commit", "edge"):
-                script = (_HERE / f"unfenced_{name}.lua").read_text()
-                self._scripts.known[name] = client.register_script(script)
+            for name in unfenced.NAMES:
+                self._scripts.known[name] = client.register_script(unfenced.script(name))
+
+    def _run(self, script, names, *arguments):
+        # Scripts pass the client by, on a connection that each thread keeps.
+        try:
+            return self._fated(lambda: super(_Store, self)._run(script, names, *arguments))
+        except RedisError as error:
+            raise StoreUnavailable("injected: Redis does not answer") from error
 
     def commit(self, key, epoch, step):
         """See `Store`."""
@@ -109,6 +119,13 @@ def _version():
         stores.VERSION = int(version)
 
 
+def _recognizers(told):
+    if os.environ.get("CHAOS_REAL"):
+        return recognizer.load(told.model_path)
+    work_s = float(os.environ.get("CHAOS_WORK_S", "0"))
+    return HashRecognizers(os.environ.get("CHAOS_DIGEST", "fake"), work_s)
+
+
 def create():
     """See `linewatch.decoder.app.create`."""
     points = Points(os.environ["CHAOS_FOLDER"])
@@ -120,10 +137,8 @@ def create():
     clock_ms = service.clock_ms
     service.clock_ms = lambda: clock_ms() + skew_ms
     _version()
-    recognizers = HashRecognizers(
-        os.environ.get("CHAOS_DIGEST", "fake"), float(os.environ.get("CHAOS_WORK_S", "0"))
-    )
-    built = service.build(load(DecoderSettings, os.environ), recognizers)
+    told = load(DecoderSettings, os.environ)
+    built = service.build(told, _recognizers(told))
     built.start()
     app = app_of(built)
 

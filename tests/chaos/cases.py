@@ -3,38 +3,53 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
-from decoders import ROOT
-
-from tests.chaos import digests, faults, kills, links, soak, zombies
+from tests.chaos import (
+    digests,
+    faults,
+    functions,
+    groups,
+    kills,
+    links,
+    outage,
+    overload,
+    real,
+    soak,
+    zombies,
+)
 from tests.chaos.points import POINTS
 from tests.chaos.row import Row, quantile
-from tests.chaos.verdict import Verdict
 
-#: The aim is p95 <= 1 s with ten calls on the dead decoder; a busy machine may take twice that.
-RECOVERED_S = 2.0
+#: The aim of p95, with ten calls on the dead decoder.
+RECOVERED_S = 1.0
 LEASE_S = 1.5
-#: Faults that the whole pipeline's own tests make, counted here by running them.
-E2E = ("poison_stops", "nobody_comes", "forwards_never", "new_decoder", "burst_from")
+AIMED_REFUSALS = 3
+#: With every store command drawing its fate, five in a row may be chance.
+MOST_REFUSALS = 5
 
 
-def worker_kills(chance, count=80):
+def calm(chance):
+    """The oracle is what an undisturbed run publishes."""
+    verdict, _ = faults.calm(chance, 2)
+    told = f"{verdict.events} events"
+    return Row("calm", 0, "nothing is disturbed: the fold is what is published", 1, verdict, told)
+
+
+def worker_kills(chance, count=30):
     """SIGKILL of the process that holds the sessions; its master starts another."""
     verdict, seconds = kills.killed(chance, count)
     promise = "decoder's worker SIGKILLed at any moment"
-    return Row("worker-kills", 1, promise, count, verdict, recoveries=seconds)
+    return Row("worker-kills", 1, promise, count, verdict, recoveries=seconds, aim_s=RECOVERED_S)
 
 
-def whole_kills(chance, count=20):
+def whole_kills(chance, count=8):
     """SIGKILL of the whole decoder, as when its pod is gone."""
     verdict, seconds = kills.killed(chance, count, whole=True)
     promise = "whole decoder SIGKILLed at any moment"
-    return Row("whole-kills", 1, promise, count, verdict, recoveries=seconds)
+    return Row("whole-kills", 1, promise, count, verdict, recoveries=seconds, aim_s=RECOVERED_S)
 
 
-def stopped(chance, each=25):
+def stopped(chance, each=8):
     """Zombies at every point: nothing of theirs counts, and they were turned away."""
     made = zombies.zombies(chance, each)
     told = ", ".join(f"{kind} {count}" for kind, count in sorted(made.rejected.items()))
@@ -59,7 +74,7 @@ def unfenced(chance, each=2):
         "control: the same without fence must lose or double",
         made.stopped.total(),
         made.verdict,
-        "unfenced_*.lua in the tests",
+        "the shipped scripts, their fences cut out",
         control=True,
     )
 
@@ -71,7 +86,7 @@ def two_digests(chance, each=1):
     return Row("digests", 2, promise, each * len(digests.POINTS), verdict)
 
 
-def store_faults(chance, chunks=5000):
+def store_faults(chance, chunks=2500):
     """Store commands that fail, time out, or take effect and time out: 1 % each."""
     verdict, taken, longest = faults.store_faults(chance, chunks)
     return Row(
@@ -80,8 +95,9 @@ def store_faults(chance, chunks=5000):
         "store command fails, times out, or takes effect and times out (1 % each)",
         taken,
         verdict,
-        f"longest run of 5xx on a channel {longest} (at most 3)",
-        passed=longest <= 3,
+        f"longest run of 5xx on a channel {longest}",
+        passed=longest <= MOST_REFUSALS,
+        open="" if longest <= AIMED_REFUSALS else "more than 3 refusals in a row",
     )
 
 
@@ -101,14 +117,14 @@ def redis_slow(chance, for_s=4):
     return Row("redis-slow", 6, "Redis 50 ms away", 1, verdict, f"reply p99 {p99 * 1000:.0f} ms")
 
 
-def stale_replica(chance, times=2):
+def stale_replica(chance, times=1):
     """A replica promoted that missed what the primary acknowledged."""
     verdict = links.stale_replica(chance, times)
     promise = f"stale replica promoted ({links.STALE_S} s of writes lost)"
     return Row("stale-replica", 7, promise, times, verdict, f"equal repeats {verdict.repeats}")
 
 
-def relay_kills(chance, times=15):
+def relay_kills(chance, times=8):
     """The relay killed between the log's acknowledgement and the deletion."""
     verdict, _ = faults.relays_killed(chance, times)
     told = f"equal repeats {verdict.repeats}"
@@ -116,10 +132,18 @@ def relay_kills(chance, times=15):
     return Row("relay-kills", 9, promise, times, verdict, told, passed=verdict.repeats > 0)
 
 
-def terminated(chance, times=4):
+def terminated(chance, times=2):
     """SIGTERM drain."""
-    verdict, _ = faults.terminated(chance, times)
-    return Row("terminated", 14, "SIGTERM amid calls", times, verdict)
+    verdict, seconds = kills.terminated(chance, times)
+    return Row(
+        "terminated",
+        14,
+        "SIGTERM amid calls",
+        times,
+        verdict,
+        recoveries=seconds,
+        aim_s=RECOVERED_S,
+    )
 
 
 def skewed(chance):
@@ -143,36 +167,19 @@ def bad_links(chance, rounds=1):
     return Row("links", 10, promise, 4 * rounds, verdict)
 
 
-def whole_pipeline(_):
-    """The faults that tests/e2e makes."""
-    command = ["-m", "pytest", "tests/e2e", "-k", " or ".join(E2E), "-q"]
-    done = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    passed = done.stdout.count(".", 0, done.stdout.find("["))
-    return Row(
-        "e2e",
-        24,
-        "poison, nobody comes back, forwards both ways, a pod joins, burst from zero (tests/e2e)",
-        passed,
-        Verdict(),
-        passed=done.returncode == 0 and passed == len(E2E),
-    )
-
-
-def recovery(chance, calls=10, times=2):
+def recovery(chance, calls=10, times=1):
     """How soon calls are back that were on a decoder killed as a whole."""
     made = kills.recovered(chance, calls, times)
     return Row(
         f"recovery-{calls}",
         1,
-        f"calls back after a kill: {calls} on the dead decoder, 1x",
+        f"calls back after a kill: about {calls} on the dead decoder, 1x",
         times,
         made.verdict,
         f"{made.channels} channels, p50 {quantile(made.seconds, 0.5):.2f} s,"
         f" one replay {made.replay_ms:.1f} ms",
-        passed=calls > 10 or quantile(made.seconds, 0.95) <= RECOVERED_S,
         recoveries=made.seconds,
+        aim_s=RECOVERED_S,
     )
 
 
@@ -182,26 +189,30 @@ def pause(chance, calls=10, times=1):
     return Row(
         f"pause-{calls}",
         2,
-        f"calls back after a SIGSTOP (lease {LEASE_S} s): {calls} on the decoder, 1x",
+        f"calls back after a SIGSTOP (lease {LEASE_S} s): about {calls} on the decoder, 1x",
         times,
         made.verdict,
         f"{made.channels} channels, p50 {quantile(made.seconds, 0.5):.2f} s",
         recoveries=made.seconds,
+        aim_s=LEASE_S + RECOVERED_S,
     )
 
 
 def soaked(chance):
-    """Ten minutes of thirty calls with churn, or ``SOAK_S``."""
-    made = soak.soaked(chance, float(os.environ.get("SOAK_S", "600")))
+    """An hour of thirty calls with churn, or ``SOAK_S`` seconds."""
+    for_s = float(os.environ.get("SOAK_S", "3600"))
+    made = soak.soaked(chance, for_s)
     return Row(
         "soak",
         19,
-        "no leak: 30 calls with churn",
+        f"no leak: 30 calls with churn, {for_s / 60:.0f} min",
         1,
         made.verdict,
-        f"RSS slope {made.slope_mib_h:+.2f} MiB/h a decoder after warm-up, descriptors"
+        f"RSS slope {made.slope_mib_h:+.2f} MiB/h after warm-up, descriptors"
         f" {made.descriptors:+d}, keys left {made.keys}",
-        passed=made.slope_mib_h <= soak.MOST_MIB_H and made.descriptors <= 0 and not made.keys,
+        passed=made.slope_mib_h <= soak.MOST_MIB_H
+        and made.descriptors <= soak.POOLED
+        and not made.keys,
     )
 
 
@@ -214,6 +225,7 @@ def _twenty(chance):
 
 
 SHORT = {
+    "calm": calm,
     "zombies": stopped,
     "unfenced": unfenced,
     "digests": two_digests,
@@ -232,7 +244,11 @@ SHORT = {
     "skewed": skewed,
     "slow-owner": slow_owner,
     "links": bad_links,
-    "e2e": whole_pipeline,
+    "kafka-down": outage.kafka_down,
+    "function-kills": functions.killed,
+    "group-away": groups.away,
+    "letters-refused": groups.letters_refused,
+    "overload": overload.overload,
 }
 
 
@@ -244,9 +260,10 @@ def _some_zombies(chance):
     return stopped(chance, 10)
 
 
-#: part -> the case of one slice, how many runs make the whole, the control beside it.
+#: part -> the case of one slice, and how many runs make the whole.
 LONG = {
     "kills": (_some_kills, 1000),
     "zombies": (_some_zombies, 1000),
-    "soak": (soaked, 6),
+    "soak": (soaked, 1),
+    "real": (real.real, 1),
 }

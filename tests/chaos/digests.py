@@ -12,7 +12,7 @@ import time
 from linewatch import keys
 from linewatch.events import PARTITIONS
 from tests.chaos.crowd import Crowd
-from tests.chaos.kills import SCRIPTS
+from tests.chaos.kills import BRIEF
 from tests.chaos.rig import READY_S, rig, within
 from tests.chaos.verdict import Verdict, judged
 from tests.chaos.zombies import MOVE_S, READ_S, SPRING_S
@@ -37,7 +37,7 @@ def _one(chance, point):
     with rig(1, CHAOS_READ_S=str(READ_S), CHAOS_DIGEST=OLD) as site:
         (zombie,) = site.fleet.decoders
         urls = [zombie.url]
-        with Crowd(urls, chance, count=1, speed=6.0, scripts=SCRIPTS[:2], read_s=READ_S) as crowd:
+        with Crowd(urls, chance, count=1, speed=3.0, scripts=BRIEF, read_s=READ_S) as crowd:
             within(SPRING_S, lambda: len(crowd.ear.answers) > 4, "the call has begun")
             site.fleet.start(1, CHAOS_DIGEST=NEW)
             crowd.reach(site.fleet.urls)

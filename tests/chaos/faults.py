@@ -8,23 +8,29 @@ import time
 from itertools import groupby
 
 from tests.chaos.crowd import OK, Crowd
-from tests.chaos.kills import SCRIPTS
+from tests.chaos.kills import BRIEF, SCRIPTS
 from tests.chaos.rig import rig, within
 from tests.chaos.verdict import Verdict, judged
 
 UNAVAILABLE = 500
 
 
-def played(site, chance, disturb, *, calls=10, speed=4.0, read_s=2.0):
+def played(site, chance, disturb, *, calls=10, speed=4.0, read_s=2.0, scripts=SCRIPTS):
     """Let *calls* calls go on while *disturb* runs; return the verdict and the crowd."""
     with Crowd(
-        site.fleet.urls, chance, count=calls, speed=speed, scripts=SCRIPTS, read_s=read_s
+        site.fleet.urls, chance, count=calls, speed=speed, scripts=scripts, read_s=read_s
     ) as crowd:
         time.sleep(1)
         disturb(crowd)
         said = crowd.finish()
     site.drain()
     return judged(site.client, crowd) + Verdict(lost=not said), crowd
+
+
+def calm(chance, for_s):
+    """Disturb nothing for *for_s*; see `played`."""
+    with rig(3) as site:
+        return played(site, chance, lambda _: time.sleep(for_s))
 
 
 def store_faults(chance, chunks, rate=0.01):
@@ -69,7 +75,7 @@ def redis_killed(chance, times, down_s=5.0):
                 site.restart_redis()
                 time.sleep(2)
 
-        return played(site, chance, kill, speed=1.0)
+        return played(site, chance, kill, speed=1.0, scripts=BRIEF)
 
 
 def relays_killed(chance, times):
@@ -85,21 +91,6 @@ def relays_killed(chance, times):
                 site.fleet.wait_ready(decoder)
 
         return played(site, chance, kill)
-
-
-def terminated(chance, times):
-    """Send SIGTERM to a decoder *times* amid calls, and start it anew; see `played`."""
-    with rig(3) as site:
-
-        def end(_):
-            for _ in range(times):
-                decoder = chance.choice(site.fleet.decoders)
-                decoder.process.terminate()
-                decoder.process.wait(30)
-                site.fleet.replace(decoder)
-                site.fleet.wait_ready(decoder)
-
-        return played(site, chance, end)
 
 
 def skewed(chance, for_s):
@@ -124,5 +115,7 @@ def slow_owner(chance, for_s):
     """
     with rig(1, CHAOS_WORK_S="0.15", DECODE_THREADS="2") as site:
         site.fleet.start(1)
-        verdict, _ = played(site, chance, lambda _: time.sleep(for_s), calls=8, speed=2.0)
+        verdict, _ = played(
+            site, chance, lambda _: time.sleep(for_s), calls=8, speed=2.0, scripts=BRIEF
+        )
         return verdict, site.fleet.metric("linewatch_decoder_adoptions_total")

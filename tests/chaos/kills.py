@@ -13,11 +13,23 @@ from tests.chaos.rig import rig
 from tests.chaos.verdict import Verdict, judged
 
 SCRIPTS = tuple(Script(seed, 24.0) for seed in range(6))
+#: For runs at 1x, which would else wait long for their calls' ends.
+BRIEF = tuple(Script(seed, 8.0) for seed in range(6))
 RECOVERY_S = 20
 
 
 def killed(chance, count, *, whole=False):
-    """Kill decoders *count* times while ten calls go on at 4x.
+    """Kill decoders *count* times; see `ended`."""
+    return ended(chance, count, _kill_whole if whole else _kill_worker)
+
+
+def terminated(chance, count):
+    """Send decoders a SIGTERM *count* times and start them anew; see `ended`."""
+    return ended(chance, count, _terminate)
+
+
+def ended(chance, count, end):
+    """End decoders *count* times while ten calls go on at 4x.
 
     Returns:
         The verdict, and the seconds from each kill to each channel's first answer.
@@ -27,7 +39,7 @@ def killed(chance, count, *, whole=False):
         with Crowd(site.fleet.urls, chance, count=10, scripts=SCRIPTS) as crowd:
             time.sleep(1)
             for _ in range(count):
-                recoveries += _end_one(site, crowd, chance, _kill_whole if whole else _kill_worker)
+                recoveries += _end_one(site, crowd, chance, end)
                 time.sleep(chance.uniform(0, 0.3))
             said = crowd.finish()
         site.drain()
@@ -54,7 +66,7 @@ def recovered(chance, calls, times, *, stopped=False):
     """
     seconds = []
     with rig(2) as site:
-        scripts = tuple(Script(seed, 12.0 * times) for seed in range(6))
+        scripts = tuple(Script(seed, 8.0 * times) for seed in range(6))
         with Crowd(site.fleet.urls, chance, count=2 * calls, speed=1.0, scripts=scripts) as crowd:
             time.sleep(4)
             for _ in range(times):
@@ -79,6 +91,16 @@ def _kill_whole(site, victim):
 def _kill_worker(_, victim):
     os.kill(victim.worker, signal.SIGKILL)
     return lambda: None
+
+
+def _terminate(site, victim):
+    victim.process.terminate()
+
+    def start_anew():
+        victim.process.wait(30)
+        site.fleet.replace(victim)
+
+    return start_anew
 
 
 def _stop_worker(_, victim):

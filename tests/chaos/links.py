@@ -9,6 +9,7 @@ import redis
 
 from infra import redis_server
 from tests.chaos.faults import played
+from tests.chaos.kills import BRIEF
 from tests.chaos.proxy import Proxy
 from tests.chaos.rig import rig, start_redis, within
 
@@ -70,7 +71,7 @@ def redis_slow(chance, latency_s, for_s):
         site.fleet.redis_url = f"redis://127.0.0.1:{proxy.port}/0"
         site.fleet.start(3)
         proxy.latency_s = latency_s
-        return played(site, chance, lambda _: time.sleep(for_s), calls=5, speed=1.0)
+        return played(site, chance, lambda _: time.sleep(for_s), calls=5, speed=1.0, scripts=BRIEF)
 
 
 def stale_replica(chance, rounds):

@@ -172,12 +172,12 @@ class Rig:
 
     def pod_of(self, decoder):
         """Return the newest pod id that holds a lease at *decoder*'s address."""
-        pods = [pod.decode() for pod in self.client.smembers(keys.PODS)]
-        started = {
-            int(self.client.hget(keys.pod(pod), "started_at_ms")): pod
-            for pod in pods
-            if self.address(pod) == decoder.url
-        }
+        started = {}
+        for pod in map(bytes.decode, self.client.smembers(keys.PODS)):
+            # Both at once: a lease may run out between two questions.
+            address, at_ms = self.client.hmget(keys.pod(pod), "address", "started_at_ms")
+            if address and address.decode() == decoder.url:
+                started[int(at_ms)] = pod
         return started[max(started)] if started else None
 
     def owned_by(self, pod, channels):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -16,10 +18,11 @@ CONNECT_S: Final = 0.5
 READ_S: Final = 2.0
 #: A decoder that took no connection, or stayed silent, is passed over so long if there is another.
 SHUN_S: Final = 1.0
+#: One that has a request in hand and answered none of any caller's for so long may stand still.
+SILENT_S: Final = 0.5
 _NOT_THERE: Final = (
     urllib3.exceptions.NewConnectionError,
     urllib3.exceptions.ConnectTimeoutError,
-    urllib3.exceptions.ReadTimeoutError,
 )
 
 
@@ -50,7 +53,18 @@ class Transport(Protocol):
 class _Target:
     pool: urllib3.HTTPConnectionPool
     prefix: str
+    in_hand: int = 0
+    #: Since when it has requests and answers none.
+    silent_since_s: float = 0.0
     shunned_until_s: float = 0.0
+    doubted: bool = False
+
+    def is_there(self, now_s: float) -> bool:
+        """Tell whether it may be asked: it answers, or it is time to try one request."""
+        if self.shunned_until_s > now_s:
+            return False
+        is_silent = self.doubted or now_s - self.silent_since_s > SILENT_S
+        return not (self.in_hand and is_silent)
 
 
 class Decoders:
@@ -73,13 +87,14 @@ class Decoders:
             for url in urls
         ]
         self._chance = chance
+        self._lock = threading.Lock()
         self._monotonic_s = monotonic_s
         self._own = {"authorization": f"Bearer {token}"} if token else {}
 
     def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send one request to one decoder, taken at random; see `Transport.send`."""
         target = self._any_target()
-        try:
+        with self._noting(target):
             answer = target.pool.urlopen(
                 method,
                 target.prefix + path,
@@ -88,10 +103,6 @@ class Decoders:
                 retries=False,
                 redirect=False,
             )
-        except urllib3.exceptions.HTTPError as error:
-            if isinstance(error, _NOT_THERE):
-                target.shunned_until_s = self._monotonic_s() + SHUN_S
-            raise Unavailable(f"no decoder answered: {type(error).__name__}") from error
         return Answer(
             answer.status,
             {name.lower(): value for name, value in answer.headers.items()},
@@ -100,9 +111,43 @@ class Decoders:
         )
 
     def _any_target(self) -> _Target:
-        now_s = self._monotonic_s()
-        there = [target for target in self._targets if target.shunned_until_s <= now_s]
-        return self._chance.choice(there or self._targets)
+        with self._lock:
+            now_s = self._monotonic_s()
+            there = [target for target in self._targets if target.is_there(now_s)]
+            target = self._chance.choice(there or self._targets)
+            if not target.in_hand:
+                target.silent_since_s = now_s
+            target.in_hand += 1
+        return target
+
+    @contextmanager
+    def _noting(self, target: _Target) -> Iterator[None]:
+        """Note how a request to *target* ends."""
+        sent_s = self._monotonic_s()
+        try:
+            yield
+        except urllib3.exceptions.HTTPError as error:
+            self._failed(target, sent_s, error)
+            raise Unavailable(f"no decoder answered: {type(error).__name__}") from error
+        else:
+            self._answered(target)
+
+    def _answered(self, target: _Target) -> None:
+        with self._lock:
+            target.in_hand -= 1
+            target.silent_since_s = self._monotonic_s()
+            target.doubted = False
+
+    def _failed(self, target: _Target, sent_s: float, error: urllib3.exceptions.HTTPError) -> None:
+        with self._lock:
+            target.in_hand -= 1
+            now_s = self._monotonic_s()
+            # One slow answer among others is no silence.
+            is_silent = target.silent_since_s <= sent_s
+            timed_out = isinstance(error, urllib3.exceptions.ReadTimeoutError)
+            if isinstance(error, _NOT_THERE) or (timed_out and is_silent):
+                target.shunned_until_s = now_s + SHUN_S
+                target.doubted = True
 
     def close(self) -> None:
         """Close every kept connection."""

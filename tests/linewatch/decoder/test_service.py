@@ -4,6 +4,7 @@ import runpy
 import socket
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -144,7 +145,7 @@ class TestBuild:
         service.start()
         call = kafka_broker.unique("call")
         service.store.announce(CallStart("default", call, "7", 0), [Channel.AGENT])
-        deadline_s = time.monotonic() + 30
+        deadline_s = time.monotonic() + 60
         while call not in {record.key for record in kafka.read("calls")}:
             assert time.monotonic() < deadline_s, "not published in time"
         service.stop()
@@ -154,7 +155,7 @@ class TestBuild:
 
     def test_absent_kafka_stops_start(self, redis_url):
         """No broker at KAFKA_BROKERS is one line that says why, and nothing is started."""
-        told = settings(REDIS_URL=redis_url, KAFKA_BROKERS="127.0.0.1:1")
+        told = settings(REDIS_URL=redis_url, KAFKA_BROKERS="127.0.0.1:1", KAFKA_CONNECT_S="1")
         with pytest.raises(SettingsError, match=r"Kafka at 127\.0\.0\.1:1 does not let us in: 111"):
             build(told, fakes.HashRecognizers())
 
@@ -188,6 +189,32 @@ class TestGunicorn:
             conf["on_starting"](Server)
         assert caught.value.code == 2
         assert "one worker" in capsys.readouterr().err
+
+    def test_leaves_at_once(self, conf):
+        """A worker told to end closes its door and drops its lease before its last answers."""
+        told, door = [], socket.socket()
+
+        class Worker:
+            """gunicorn's worker."""
+
+            alive, sockets = True, (door,)
+
+            def set_accept_enabled(self, enabled):
+                """Turn the door's poll on or off."""
+                told.append((enabled, door.fileno() >= 0))
+
+        worker = Worker()
+        worker.wsgi = SimpleNamespace(
+            extensions={
+                "linewatch": SimpleNamespace(pod=SimpleNamespace(stop=lambda: told.append("left")))
+            }
+        )
+        conf["post_worker_init"](worker)
+        for alive in (True, False):
+            worker.alive = alive
+            worker.set_accept_enabled(False)
+        assert told == [(False, True), (False, True), "left"]
+        assert door.fileno() < 0
 
     def test_lease_goes_with_worker(self, conf):
         """A worker that leaves stops its service; one that never loaded has none."""

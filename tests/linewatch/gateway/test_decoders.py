@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 
 import pytest
 
 from infra.redis_server import free_port
 from linewatch.errors import Unavailable
-from linewatch.gateway.decoders import SHUN_S, Decoders
+from linewatch.gateway.decoders import SHUN_S, SILENT_S, Decoders
 from tests.linewatch.gateway.stand_in import Decoder, served
 
 STATE = "/v1/calls/c-1/channels/agent"
@@ -106,6 +107,74 @@ def test_silent_host_is_passed_over():
         decoders.close()
     assert sum(failed) == 1
     assert len(live.seen) == 39
+
+
+class _First:
+    """A chance that always takes the first."""
+
+    def choice(self, several):
+        """Return the first."""
+        return several[0]
+
+
+class _Hanging(Decoder):
+    """Answers nothing until *released*."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.released = threading.Event(), threading.Event()
+
+    def answer(self, *request):
+        """See `Decoder`."""
+        self.begun.set()
+        self.released.wait(60)
+        return super().answer(*request)
+
+
+def test_hanging_host_is_passed_over():
+    """A host with a request in hand that answers nobody gets no other, before any time-out."""
+    hanging, live, now_s = _Hanging(), Decoder(), [100.0]
+    with served(hanging) as first, served(live) as second:
+        decoders = Decoders(
+            (first, second), chance=_First(), read_s=60, monotonic_s=lambda: now_s[0]
+        )
+        held = threading.Thread(target=_fails, args=(decoders,))
+        held.start()
+        assert hanging.begun.wait(60)
+        now_s[0] += SILENT_S + 0.1
+        for _ in range(5):
+            decoders.send("GET", STATE, {}, b"")
+        assert len(live.seen) == 5
+        hanging.released.set()
+        held.join()
+        decoders.send("GET", STATE, {}, b"")
+        decoders.close()
+    assert len(hanging.seen) == 2
+
+
+def test_one_slow_answer_is_no_silence():
+    """A host that answered others meanwhile is asked on, though one request took too long."""
+    slow, other, now_s = Decoder(["slow"]), Decoder(), [100.0]
+    with served(slow, slow_s=8.0) as first, served(other) as second:
+        decoders = Decoders(
+            (first, second), chance=_First(), read_s=2.0, monotonic_s=lambda: now_s[0]
+        )
+        held = threading.Thread(target=_fails, args=(decoders,))
+        held.start()
+        _until(lambda: decoders._targets[0].in_hand and not slow.faults)
+        now_s[0] += 0.1
+        decoders.send("GET", STATE, {}, b"")
+        held.join()
+        decoders.send("GET", STATE, {}, b"")
+        decoders.close()
+    assert other.seen == []
+
+
+def _until(fact):
+    deadline_s = time.monotonic() + 30
+    while not fact():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
 
 
 def test_all_dead_are_still_asked():

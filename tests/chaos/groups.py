@@ -1,0 +1,146 @@
+"""A consumer group that is away, and dead letters that cannot be written: nothing is dropped."""
+
+from __future__ import annotations
+
+import random
+from contextlib import ExitStack
+
+from decoders import STARTED_AT_MS
+
+from linewatch import keys
+from linewatch.calls import Channel, ChannelKey, Chunk, Codec
+from linewatch.gateway.decoders import Decoders
+from linewatch.gateway.wire import ChannelWire
+from tests.chaos.crowd import OK, Crowd
+from tests.chaos.delivery import Target, length, names, publish, running, unsettled, utterance
+from tests.chaos.oracle import CHUNK_BYTES, RATE_HZ, Script
+from tests.chaos.rig import rig, within
+from tests.chaos.row import Row
+from tests.chaos.verdict import Verdict
+
+GROUP = "linewatch-sentiment"
+UNAVAILABLE = 503
+#: So full Redis is when the group has been away: above the limit, below the end.
+FILLED = 0.85
+CALL_S = 90.0
+SOON_S = 60
+DELIVERED_S = 240
+_LONG_TEXT = "so much was said " * 180
+_MOST_USED = 100
+
+
+def asked_for_a_call(urls, name):
+    """Send the first chunk of a new call; return the status and what Retry-After says."""
+    wire = ChannelWire(ChannelKey("default", name, Channel.CUSTOMER), STARTED_AT_MS, "probe")
+    chunk = Chunk(0, 0, "probe", Codec.PCMU, RATE_HZ, b"\xff" * CHUNK_BYTES)
+    request = wire.step(chunk, -1)
+    decoders = Decoders(urls, chance=random.Random(1))
+    try:
+        answer = decoders.send(request.method, request.path, request.headers, request.body)
+    finally:
+        decoders.close()
+    return answer.status, answer.headers.get("retry-after")
+
+
+def away(chance, entries=4000):
+    """Let the sentiment's group be away while *entries* are written, and come back.
+
+    Another group's dispatcher lives on, and trims the log all the while.
+    """
+    with ExitStack() as stack:
+        site = stack.enter_context(rig(2))
+        target, other = stack.enter_context(Target()), stack.enter_context(Target())
+        with running(site, "dispatcher", SOURCE="sentiment", K_SINK=target.url) as reader:
+            publish(site, [utterance("before", index) for index in range(20)])
+            within(SOON_S, lambda: len(target.taken) >= 20, "the group reads")
+            reader.kill()
+            reader.wait()
+        stack.enter_context(running(site, "dispatcher", SOURCE="board-calls", K_SINK=other.url))
+        scripts = (Script(1, CALL_S),)
+        crowd = stack.enter_context(
+            Crowd(site.fleet.urls, chance, count=2, speed=1.0, scripts=scripts)
+        )
+        within(SOON_S, lambda: len(crowd.ear.answers) > 10, "calls are taken")
+        records = [utterance(f"hour-{i % 40}", i // 40, _LONG_TEXT) for i in range(entries)]
+        publish(site, records)
+        told = _limit(site, crowd)
+        kept = length(site, "utterances") >= entries
+        stack.enter_context(running(site, "dispatcher", SOURCE="sentiment", K_SINK=target.url))
+        within(DELIVERED_S, lambda: names(records) <= target.taken, "all is delivered", 0.2)
+        within(SOON_S, lambda: length(site, "utterances") < _MOST_USED, "the log is trimmed", 0.2)
+        within(SOON_S, lambda: _is_taken(site, "after"), "new calls are taken again", 0.5)
+        lost = len(names(records) - target.taken)
+    return Row(
+        "group-away",
+        8,
+        f"consumer group away for {entries} events, Redis {FILLED:.0%} full",
+        1,
+        Verdict(events=entries, lost=lost),
+        f"nothing unread trimmed, new calls refused 503 (Retry-After {told['retry']} s),"
+        f" {told['refused']} of {told['steps']} steps of calls going on refused",
+        passed=kept and not told["refused"],
+    )
+
+
+def _limit(site, crowd):
+    used = site.client.info("memory")["used_memory"]
+    site.client.config_set("maxmemory", int(used / FILLED))
+    within(SOON_S, lambda: not _is_taken(site, "full"), "new calls are refused", 0.5)
+    status, retry = asked_for_a_call(site.fleet.urls, "full-too")
+    assert status == UNAVAILABLE, f"a full store answers {status}"
+    before = len(crowd.ear.answers)
+    within(SOON_S, lambda: len(crowd.ear.answers) > before + 40, "calls going on are taken", 0.1)
+    since = list(crowd.ear.answers)[before:]
+    refused = sum(answer.status != OK for answer in since)
+    return {"retry": retry, "refused": refused, "steps": len(since)}
+
+
+_asked = iter(range(1 << 30))
+
+
+def _is_taken(site, name):
+    return asked_for_a_call(site.fleet.urls, f"{name}-{next(_asked)}")[0] == OK
+
+
+def letters_refused(_, good=100, bad=20):
+    """Let Redis refuse every write while *bad* events are to become dead letters."""
+    records = [utterance(f"call-{i}", 0) for i in range(good + bad)]
+    wrong = names(records[:: (good + bad) // bad][:bad])
+    with ExitStack() as stack:
+        site = stack.enter_context(rig(0))
+        target = stack.enter_context(Target(wrong))
+        env = {"SOURCE": "sentiment", "K_SINK": target.url}
+        with running(site, "dispatcher", **env) as reader:
+            target.gate.clear()
+            publish(site, records)
+            within(SOON_S, lambda: unsettled(site, GROUP), "events are in hand")
+            site.client.config_set("maxmemory", 1)
+            target.gate.set()
+            within(SOON_S, lambda: len(target.taken) == good, "the good ones are delivered", 0.1)
+            within(SOON_S, lambda: unsettled(site, GROUP) == bad, "the bad ones wait", 0.1)
+            held = unsettled(site, GROUP), length(site, "dead-sentiment")
+            reader.kill()
+            reader.wait()
+        with running(site, "dispatcher", **env):
+            site.client.config_set("maxmemory", 0)
+            within(SOON_S, lambda: not _waiting(site, bad), "the letters are written", 0.1)
+            put = _letters(site)
+    return Row(
+        "letters-refused",
+        11,
+        "dead letters cannot be written, and the dispatcher is killed meanwhile",
+        1,
+        Verdict(events=good + bad, lost=len(wrong - put) + good - len(target.taken)),
+        f"{held[0]} events waited unsettled, {len(put)} dead letters after it",
+        passed=held == (bad, 0) and put == wrong,
+    )
+
+
+def _waiting(site, bad):
+    return unsettled(site, GROUP) or length(site, "dead-sentiment") < bad
+
+
+def _letters(site):
+    streams = [keys.log("dead-sentiment", partition) for partition in range(12)]
+    found = [record for stream in streams for _, record in site.client.xrange(stream)]
+    return {(each[b"ce_source"].decode(), each[b"ce_id"].decode()) for each in found}

@@ -1,0 +1,93 @@
+"""Twice the calls there is room for: the new are refused, those going on do not notice."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from tests.chaos.crowd import OK, Crowd
+from tests.chaos.groups import asked_for_a_call
+from tests.chaos.oracle import Script
+from tests.chaos.rig import rig, within
+from tests.chaos.row import Row, quantile
+from tests.chaos.soak import _rss_mib
+from tests.chaos.verdict import Verdict, judged
+
+#: Calls for which there is room; so many more come.
+CALLS = 20
+SLOWER = 1.5
+#: Below this a ratio is the scheduler's.
+LEAST_S = 0.02
+MOST_MIB = 10.0
+CALM_S = 10.0
+UNAVAILABLE = 503
+
+
+def overload(chance):
+    """Let as many calls again come as there is room for, for 20 s or ``OVERLOAD_S``."""
+    for_s = float(os.environ.get("OVERLOAD_S", "20"))
+    scripts = (Script(1, CALM_S + for_s + 10), Script(2, CALM_S + for_s + 10))
+    with rig(2, CAPACITY=str(CALLS)) as site:
+        workers = [decoder.worker for decoder in site.fleet.decoders]
+        with Crowd(site.fleet.urls, chance, count=CALLS, speed=1.0, scripts=scripts) as crowd:
+            within(30, lambda: len({a.key for a in crowd.ear.answers}) == 2 * CALLS, "all talk")
+            time.sleep(2)
+            marks = [time.monotonic()]
+            time.sleep(CALM_S)
+            before_mib = sum(map(_rss_mib, workers))
+            marks.append(time.monotonic())
+            more = _come(site, chance, for_s)
+            marks.append(time.monotonic())
+            grown_mib = sum(map(_rss_mib, workers)) - before_mib
+            said = crowd.finish()
+        site.drain()
+        verdict = judged(site.client, crowd) + Verdict(lost=not said)
+    return _row(verdict, crowd, marks, more, grown_mib)
+
+
+def _come(site, chance, for_s):
+    scripts = (Script(3, for_s),)
+    with Crowd(
+        site.fleet.urls, chance, count=CALLS, speed=1.0, scripts=scripts, prefix="more"
+    ) as more:
+        time.sleep(for_s / 2)
+        status, retry = asked_for_a_call(site.fleet.urls, "one-more")
+        time.sleep(for_s / 2)
+        for line in more.lines.values():
+            line.abandon()
+        return {"answers": list(more.ear.answers), "status": status, "retry": retry}
+
+
+def _p95(crowd, since_s, until_s):
+    took = [
+        a.answered_s - a.sent_s
+        for a in crowd.ear.answers
+        if a.status == OK and since_s <= a.sent_s < until_s
+    ]
+    return quantile(took, 0.95)
+
+
+def _row(verdict, crowd, marks, more, grown_mib):
+    begun_s, come_s, gone_s = marks
+    calm_s, crowded_s = _p95(crowd, begun_s, come_s), _p95(crowd, come_s, gone_s)
+    ratio = crowded_s / max(calm_s, LEAST_S)
+    statuses = [answer.status for answer in more["answers"]]
+    refused = statuses.count(UNAVAILABLE)
+    let_in = {answer.key for answer in more["answers"] if answer.status == OK}
+    return Row(
+        "overload",
+        20,
+        f"twice the calls there is room for ({2 * CALLS}), {gone_s - come_s:.0f} s",
+        1,
+        verdict,
+        f"new calls refused 503 {refused} times (Retry-After {more['retry']} s),"
+        f" {len(let_in)} of their {2 * CALLS} channels let in;"
+        f" p95 of accepted {1000 * crowded_s:.0f} ms, {1000 * calm_s:.0f} before;"
+        f" memory {grown_mib:+.1f} MiB",
+        passed=refused > 0
+        and more["status"] == UNAVAILABLE
+        and more["retry"] is not None
+        and grown_mib <= MOST_MIB
+        and ratio <= 2 * SLOWER,
+        open=f"p95 is {ratio:.1f} times what it was, aim {SLOWER}" if ratio > SLOWER else "",
+    )
