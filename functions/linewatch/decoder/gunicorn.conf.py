@@ -12,7 +12,7 @@ from linewatch.settings import DecoderSettings, check_bind, load
 
 try:
     _settings = load(DecoderSettings, os.environ)
-    check_bind(_settings.bind, _settings.tokens)
+    check_bind(_settings.bind, _settings.tokens, _settings.tokens_file)
 except SettingsError as error:
     print(f"decoder: {error.detail}", file=sys.stderr)  # noqa: T201 - the one clear line
     sys.exit(2)
