@@ -1,6 +1,6 @@
 # Linewatch. `make` alone lists what there is to make.
 .DEFAULT_GOAL := help
-.PHONY: help image demo test check lint types style manifests bench chaos chaos-long chaos-demo cluster-test cluster-bench model lock clean install install-dev
+.PHONY: help image demo test check lint types style manifests bench chaos chaos-long chaos-demo attack cluster-test cluster-bench model lock clean install install-dev
 export PYTHONPATH := functions:.
 export LINES ?= 8
 export LOG ?= redis
@@ -10,6 +10,8 @@ BENCHES ?=
 IMAGE ?= linewatch:dev
 CASES ?=
 PART ?= kills
+ATTACKS ?= 10000
+ATTACKED := tests/e2e/test_hostile_events.py tests/linewatch/decoder/test_openapi.py tests/linewatch/decoder/test_worker.py
 CLUSTER ?=
 PYTHON := .venv/bin/python
 METRICS := ../shared/tools/style_metrics.py
@@ -48,6 +50,9 @@ chaos-long: install-dev ## the long proof, from where it was left (PART=kills, z
 
 chaos-demo: install model ## the demo, with a decoder killed every 10 s
 	@PYTHONPATH=$(PYTHONPATH):tests $(PYTHON) -m tests.chaos.demo
+
+attack: install-dev model ## send 10,000 hostile requests to every receiver (ATTACKS=10000)
+	@$(PYTHON) -m pytest --attacks $(ATTACKS) --timeout 3600 $(ATTACKED)
 
 model: install ## fetch, verify and prepare the speech model
 	@$(PYTHON) -m infra.model

@@ -19,6 +19,17 @@ hypothesis.settings.load_profile("linewatch")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_addoption(parser):
+    """Let `make attack` ask for more."""
+    parser.addoption("--attacks", type=int, default=200, help="hostile requests a test makes")
+
+
+@pytest.fixture(scope="session", name="attacks")
+def _attacks(request):
+    """How many hostile requests a test makes."""
+    return request.config.getoption("--attacks")
+
+
 @pytest.fixture(scope="session", name="redis_port")
 def _redis_port(tmp_path_factory):
     port = redis_server.free_port()

@@ -1,23 +1,30 @@
 """A whole decoder on a fake recognizer, for gunicorn: ``fake_decoder:create()``.
 
-``FAKE`` picks the recognizer: ``hash``, ``crash`` or ``hang`` (on poisoned audio).
+``FAKE`` picks the recognizer: ``hash``, ``crash`` or ``hang`` (on poisoned audio); with
+``SAID`` it hears those words. Spans go where the environment says.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 
-from fakes import HashRecognizers, PoisonedRecognizers
+from fakes import HashRecognizers, PoisonedRecognizers, SayingRecognizers
 
 from linewatch.decoder.app import app_of
 from linewatch.decoder.service import build
 from linewatch.settings import DecoderSettings, load
+from linewatch.tracing import TracingSettings, tracer
 
 
 def create():
     """See `linewatch.decoder.app.create`."""
     kind = os.environ.get("FAKE", "hash")
     recognizers = HashRecognizers() if kind == "hash" else PoisonedRecognizers(kind)
-    service = build(load(DecoderSettings, os.environ), recognizers)
+    if os.environ.get("SAID"):
+        logging.basicConfig(level=logging.INFO)
+        recognizers = SayingRecognizers(os.environ["SAID"])
+    told = tracer(load(TracingSettings, os.environ), "linewatch-decoder")
+    service = build(load(DecoderSettings, os.environ), recognizers, told)
     service.start()
     return app_of(service)

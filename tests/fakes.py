@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -221,3 +222,28 @@ def two_speakers(duration_s=20.0, rate_hz=8000, seed=0):
             sides[channel] += [made, silence(0.7, rate_hz)]
         told, turn = told + for_s + 0.7, turn + 1
     return {channel: np.concatenate(parts) for channel, parts in sides.items()}
+
+
+class SayingRecognizers(HashRecognizers):
+    """Hear *said* in whatever is loud."""
+
+    def __init__(self, said):
+        super().__init__()
+        self._said = said
+
+    def fresh(self):
+        """See `Recognizers`."""
+        self.made += 1
+        return _Saying(self._said)
+
+
+class _Saying(HashRecognizer):
+    def __init__(self, said):
+        super().__init__()
+        self._said = said
+
+    def partial(self):
+        return self._said if self._words else ""
+
+    def final(self):
+        return tuple(replace(word, text=self._said) for word in self._words[:1])

@@ -250,6 +250,9 @@ class DecoderSettings(KafkaSettings):
     port: int = setting("PORT", whole(1, 65535), "8080", "the port to listen on")
     address: str = setting("POD_ADDRESS", url("http"), "", "how other decoders reach this one")
     tokens: Mapping[str, str] = setting("TOKENS", tokens, "", "who may send; none = loopback only")
+    tokens_file: str = setting(
+        "TOKENS_FILE", _file, "", "the same in a file that is read again when it changes"
+    )
     cookie_keys: tuple[str, ...] = setting(
         "COOKIE_KEYS", some_names, None, "secrets that sign cookies: the first signs, all verify"
     )
@@ -267,13 +270,37 @@ class DecoderSettings(KafkaSettings):
     )
 
 
-def check_bind(bind: str, tokens: Mapping[str, str]) -> None:
+def token_lines(raw: str) -> Mapping[str, str]:
+    """Parse a file of `tokens`, one a line or several; at least one.
+
+    Raises:
+        ValueError: a pair is none, or there is none.
+    """
+    found = tokens(",".join(raw.split()))
+    if not found:
+        raise ValueError("name at least one token")
+    return found
+
+
+def secret_line(raw: str) -> str:
+    """Parse a file that holds one token.
+
+    Raises:
+        ValueError: it holds none, or something no header can carry.
+    """
+    token = raw.strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise ValueError("it must hold one token")
+    return token
+
+
+def check_bind(bind: str, tokens: Mapping[str, str], tokens_file: str = "") -> None:
     """Refuse to listen beyond this machine without tokens.
 
     Raises:
         SettingsError: says what to set.
     """
-    if not tokens and not is_loopback(bind):
+    if not tokens and not tokens_file and not is_loopback(bind):
         raise SettingsError(
             f"BIND={bind!r} is reachable from other machines: set TOKENS=tenant=<sha256>, "
             "or bind to 127.0.0.1"

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 from flask import Flask, Response, request
@@ -227,6 +228,10 @@ class Edge:
         """Answer probes: the model is loaded before the first request is taken."""
         return _json({"status": "ok"})
 
+    def api(self) -> Answered:
+        """Tell what can be asked here, as OpenAPI."""
+        return Response(_openapi(), content_type=_JSON)
+
     def metrics(self) -> Answered:
         """Show everything counted."""
         return Response(self._service.metrics.text(), content_type=CONTENT_TYPE)
@@ -279,6 +284,11 @@ def _headers() -> dict[str, str]:
 @lru_cache(maxsize=512)
 def _header(name: str) -> str:
     return name.removeprefix("HTTP_").replace("_", "-").lower()
+
+
+@lru_cache(maxsize=1)
+def _openapi() -> bytes:
+    return Path(__file__).with_name("openapi.json").read_bytes()
 
 
 def _body() -> bytes:
@@ -359,6 +369,7 @@ def app_of(service: Service) -> Flask:
         ("GET", "/health/liveness", edge.alive),
         ("GET", "/health/readiness", edge.alive),
         ("GET", "/metrics", edge.metrics),
+        ("GET", "/openapi.json", edge.api),
     ):
         app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
     app.register_error_handler(errors.LinewatchError, _on_problem)

@@ -12,13 +12,13 @@ from linewatch.settings import DecoderSettings, check_bind, load
 
 try:
     _settings = load(DecoderSettings, os.environ)
-    check_bind(_settings.bind, _settings.tokens)
+    check_bind(_settings.bind, _settings.tokens, _settings.tokens_file)
 except SettingsError as error:
     print(f"decoder: {error.detail}", file=sys.stderr)  # noqa: T201 - the one clear line
     sys.exit(2)
 
 bind = f"{_settings.bind}:{_settings.port}"
-worker_class = "gthread"
+worker_class = "linewatch.decoder.worker.Worker"
 workers = 1
 threads = _settings.threads
 # Longer than any pause between two chunks of a call, so that connections are kept.
@@ -33,6 +33,9 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
     """Refuse a second worker: half of a call's chunks would reach the wrong one."""
     if server.cfg.workers != 1:
         print("decoder: run one worker; scale by pods", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    if server.cfg.is_ssl:
+        print("decoder: TLS ends at the ingress: leave --certfile out", file=sys.stderr)  # noqa: T201
         sys.exit(2)
 
 

@@ -25,7 +25,8 @@ from linewatch.decoder.tenants import Tenants
 from linewatch.decoder.watchdog import Watchdog
 from linewatch.errors import SettingsError
 from linewatch.events import TOPICS
-from linewatch.settings import DecoderSettings, check_bind, is_loopback
+from linewatch.secret_file import SecretFile
+from linewatch.settings import DecoderSettings, check_bind, is_loopback, path, token_lines
 from linewatch.spans import OFF, Tracer
 
 if TYPE_CHECKING:
@@ -98,13 +99,25 @@ def log_writer(settings: DecoderSettings, client: Redis) -> LogWriter:
     return KafkaLogWriter(brokers)
 
 
+def tenants_of(settings: DecoderSettings) -> Tenants:
+    """Return who may send.
+
+    Raises:
+        SettingsError: the file of tokens cannot be read.
+    """
+    if not settings.tokens_file:
+        return Tenants(settings.tokens)
+    file = SecretFile(path(settings.tokens_file), token_lines)
+    return Tenants(settings.tokens, file.value)
+
+
 def build(settings: DecoderSettings, recognizers: Recognizers, tracer: Tracer = OFF) -> Service:
     """Put a decoder together; nothing runs before `Service.start`.
 
     Raises:
         SettingsError: it would listen to strangers without a token.
     """
-    check_bind(settings.bind, settings.tokens)
+    check_bind(settings.bind, settings.tokens, settings.tokens_file)
     client = connect(settings.redis_url)
     writer = log_writer(settings, client)
     pod_id = uuid.uuid4().hex[:12]
@@ -136,7 +149,7 @@ def build(settings: DecoderSettings, recognizers: Recognizers, tracer: Tracer = 
         store=store,
         sessions=sessions,
         road=road,
-        tenants=Tenants(settings.tokens),
+        tenants=tenants_of(settings),
         cookies=Cookies(settings.cookie_keys),
         passes=passes,
         metrics=metrics,

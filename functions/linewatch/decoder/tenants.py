@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from linewatch.calls import checked_name
 from linewatch.errors import Forbidden, Unauthorized
@@ -13,10 +13,16 @@ _SCHEME = "Bearer "
 
 
 class Tenants:
-    """Knows the tenants by the hashes of their tokens; without any, everybody may send."""
+    """Knows the tenants by the hashes of their tokens; without any, everybody may send.
 
-    def __init__(self, tokens: Mapping[str, str]) -> None:
+    *more* tells tokens that change meanwhile: then nobody is let in without one.
+    """
+
+    def __init__(
+        self, tokens: Mapping[str, str], more: Callable[[], Mapping[str, str]] | None = None
+    ) -> None:
         self._tokens = tokens
+        self._more = more
 
     def of(self, authorization: str | None, claimed: str | None) -> str:
         """Return the tenant a request acts for.
@@ -30,12 +36,13 @@ class Tenants:
             Forbidden: the token is another tenant's.
             BadName: the tenant named may not be used.
         """
-        if not self._tokens:
+        if not self._tokens and not self._more:
             return checked_name("tenant", claimed or DEFAULT)
         if not authorization or not authorization.startswith(_SCHEME):
             raise Unauthorized("send Authorization: Bearer <token>")
-        tenant = self._tokens.get(token_digest(authorization.removeprefix(_SCHEME).strip()))
-        if tenant is None:
+        digest = token_digest(authorization.removeprefix(_SCHEME).strip())
+        tenant = self._tokens.get(digest) or (self._more and self._more().get(digest))
+        if not tenant:
             raise Unauthorized("this token is not known here: ask for a new one")
         if claimed and claimed != tenant:
             raise Forbidden("the token belongs to another tenant than the request names")

@@ -16,7 +16,7 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,18 @@ from linewatch.gateway.pace import Clock
 from linewatch.gateway.recording import Recording, read_folder
 from linewatch.gateway.simulator import Plan, Simulator
 from linewatch.health_port import HealthPort
-from linewatch.settings import flag, load, names, number, path, setting, url, whole
+from linewatch.secret_file import SecretFile
+from linewatch.settings import (
+    flag,
+    load,
+    names,
+    number,
+    path,
+    secret_line,
+    setting,
+    url,
+    whole,
+)
 
 _DEMO: Final = Path(__file__).resolve().parents[3] / "infra" / "demo"
 _WRONG: Final = 2
@@ -67,6 +78,9 @@ class GatewaySettings:
         "LINE_PREFIX", _prefix, "", "tells this process' lines from another's: its pod's name"
     )
     token: str = setting("TOKEN", str, "", "bearer token of the tenant")
+    token_file: str = setting(
+        "TOKEN_FILE", str, "", "the token in a file that is read again when it changes"
+    )
     tenant: str = setting("TENANT", str, "", "the token's tenant, if it is to be sent along")
     calls_dir: Path = setting("CALLS_DIR", path, str(_DEMO), "folder of the recorded calls")
     chunk_ms: int = setting("CHUNK_MS", whole(20, 4000), "250", "audio per request")
@@ -90,6 +104,12 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _token(settings: GatewaySettings) -> str | Callable[[], str]:
+    if not settings.token_file:
+        return settings.token
+    return SecretFile(path(settings.token_file), secret_line).value
+
+
 class Gateway:
     """One run of the command."""
 
@@ -98,7 +118,7 @@ class Gateway:
         self._clock = clock
         self.metrics = Metrics()
         chance = random.Random()  # noqa: S311 - load spreading, no secret
-        self._decoders = Decoders(settings.hosts, token=settings.token, chance=chance)
+        self._decoders = Decoders(settings.hosts, token=_token(settings), chance=chance)
 
     @property
     def tenant(self) -> str:

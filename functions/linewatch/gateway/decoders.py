@@ -68,13 +68,16 @@ class _Target:
 
 
 class Decoders:
-    """Pools of kept connections to every decoder, shared by all lines of a process."""
+    """Pools of kept connections to every decoder, shared by all lines of a process.
+
+    *token* authorises every request; one that may change is asked for each time.
+    """
 
     def __init__(
         self,
         urls: Sequence[str],
         *,
-        token: str = "",
+        token: str | Callable[[], str] = "",
         chance: random.Random,
         connections: int = 64,
         connect_s: float = CONNECT_S,
@@ -89,7 +92,7 @@ class Decoders:
         self._chance = chance
         self._lock = threading.Lock()
         self._monotonic_s = monotonic_s
-        self._own = {"authorization": f"Bearer {token}"} if token else {}
+        self._token = token
 
     def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send one request to one decoder, taken at random; see `Transport.send`."""
@@ -99,7 +102,7 @@ class Decoders:
                 method,
                 target.prefix + path,
                 body=body,
-                headers={**self._own, **headers},
+                headers={**self._own(), **headers},
                 retries=False,
                 redirect=False,
             )
@@ -109,6 +112,10 @@ class Decoders:
             tuple(answer.headers.getlist("set-cookie")),
             answer.data,
         )
+
+    def _own(self) -> Mapping[str, str]:
+        token = self._token if isinstance(self._token, str) else self._token()
+        return {"authorization": f"Bearer {token}"} if token else {}
 
     def _any_target(self) -> _Target:
         with self._lock:

@@ -24,6 +24,7 @@ from linewatch.decoder.affinity import (
 )
 from linewatch.decoder.claims import Owner
 from linewatch.errors import AnotherPod, Forbidden, OwnerBusy
+from tests.linewatch.decoder.pods import tried
 
 HINT = Hint("acme", "call-1", "0123456789ab")
 COOKIES = Cookies(("new", "old"))
@@ -300,3 +301,27 @@ class TestForwarder:
                 thread.join()
             assert forwarder.send(owner, "POST", "/", {}, b"").status == 200
             close(forwarder)
+
+
+@given(st.data())
+def test_mutated_cookie_names_nobody(data):
+    """A cookie with any character changed, cut or added is refused or tells what was signed."""
+    cookies = Cookies(("one", "two"))
+    hint = Hint("acme", "c1", "pod-a")
+    signed = cookies.sign(hint)
+    at = data.draw(st.integers(0, len(signed) - 1))
+    piece = data.draw(st.text(st.characters(codec="latin-1"), max_size=3))
+    found, error = tried(cookies.read, signed[:at] + piece + signed[at + 1 :])
+    assert found == hint if error is None else error.status == 403
+
+
+@pytest.mark.parametrize("pod", ["169.254.169.254", "http://127.0.0.1:1", "pod-b", "../pod-b"])
+def test_foreign_secret_names_nobody(pod):
+    """Neither a cookie nor a forward that another secret signed is believed."""
+    forged = ("not ours",)
+    for read, raw in (
+        (Cookies(("ours",)).read, Cookies(forged).sign(Hint("acme", "c1", pod))),
+        (Passes(("ours",)).read, Passes(forged).sign(pod)),
+        (Passes(("ours",)).read, Cookies(("ours",)).sign(Hint("acme", "c1", pod))),
+    ):
+        assert tried(read, raw)[1].status == 403

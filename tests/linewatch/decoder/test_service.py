@@ -13,6 +13,7 @@ from eventing import topics
 from linewatch import keys
 from linewatch.calls import CallStart, Channel
 from linewatch.decoder import service as module
+from linewatch.decoder import worker
 from linewatch.decoder.service import address_of, build
 from linewatch.errors import SettingsError
 from linewatch.events import partition_of
@@ -172,7 +173,7 @@ class TestGunicorn:
     def test_one_worker_with_threads(self, conf):
         """One worker serves with threads: a call is pinned to a process."""
         assert (conf["bind"], conf["workers"], conf["threads"]) == ("127.0.0.1:9001", 1, 8)
-        assert conf["worker_class"] == "gthread"
+        assert conf["worker_class"] == f"{worker.__name__}.Worker"
 
     def test_second_worker_is_refused(self, conf, capsys):
         """More workers, by whatever way, stop the start."""
@@ -184,6 +185,7 @@ class TestGunicorn:
                 """Its configuration."""
 
                 workers = 2
+                is_ssl = False
 
         with pytest.raises(SystemExit) as caught:
             conf["on_starting"](Server)
@@ -215,6 +217,23 @@ class TestGunicorn:
             worker.set_accept_enabled(False)
         assert told == [(False, True), (False, True), "left"]
         assert door.fileno() < 0
+
+    def test_tls_is_not_ours(self, conf, capsys):
+        """A certificate given to gunicorn stops the start: nobody here would speak TLS."""
+
+        class Server:
+            """gunicorn's arbiter."""
+
+            class cfg:  # noqa: N801 - gunicorn's name
+                """Its configuration."""
+
+                workers = 1
+                is_ssl = True
+
+        with pytest.raises(SystemExit) as caught:
+            conf["on_starting"](Server)
+        assert caught.value.code == 2
+        assert "TLS" in capsys.readouterr().err
 
     def test_lease_goes_with_worker(self, conf):
         """A worker that leaves stops its service; one that never loaded has none."""

@@ -1,0 +1,155 @@
+"""One HTTP request as its bytes arrive, without a thread that waits for them.
+
+What is whole goes on with a ``Content-Length``, however it came: nobody behind this
+has to agree with it about where a request ends.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from linewatch.errors import BadRequest, TooLarge, of_framework
+
+#: A bearer token of 8 kB, a cookie and everything an ingress adds.
+HEAD_LIMIT: Final = 32 * 1024
+_LONGEST_SIZE: Final = 256
+_MOST_CHUNKS: Final = 16 * 1024
+_HEAD_END: Final = b"\r\n\r\n"
+_LENGTH: Final = re.compile(rb"[0-9]{1,16}")
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?")
+#: How the body comes is said anew, and that it may come has been said.
+_OWN: Final = (b"transfer-encoding", b"content-length", b"expect")
+
+
+class Arrival:
+    """The bytes of one request; *body_limit* is the longest body in bytes."""
+
+    def __init__(self, body_limit: int) -> None:
+        self._body_limit = body_limit
+        self._data = bytearray()
+        self._lines: list[bytes] | None = None
+        self._length: int | None = None
+        self._chunks = 0
+        self._body = bytearray()
+        self.is_whole = False
+        #: The sender waits for a word before it sends the body.
+        self.expects_word = False
+
+    def __len__(self) -> int:
+        return len(self._data) + len(self._body)
+
+    def take(self, piece: bytes) -> None:
+        """Take what arrived next.
+
+        Raises:
+            LinewatchError: what the sender is told; nothing more of it will be read.
+        """
+        self._data += piece
+        if self._lines is None:
+            self._read_head()
+        if self._lines is not None and not self.is_whole:
+            self.is_whole = self._read_body()
+            self.expects_word = self.expects_word and not self.is_whole
+
+    def request(self) -> bytes:
+        """Return the whole request, and whatever came after it."""
+        lines = [*(self._lines or ()), b"Content-Length: %d" % len(self._body)]
+        return b"\r\n".join(lines) + _HEAD_END + bytes(self._body) + bytes(self._data)
+
+    def _read_head(self) -> None:
+        end = self._data.find(_HEAD_END)
+        if end > HEAD_LIMIT or (end < 0 and len(self._data) > HEAD_LIMIT):
+            raise of_framework(
+                431,
+                "Request header fields too large",
+                f"send at most {HEAD_LIMIT} bytes of headers",
+            )
+        if end >= 0:
+            lines = bytes(self._data[:end]).split(b"\r\n")
+            del self._data[: end + len(_HEAD_END)]
+            self._lines = self._understood(lines)
+
+    def _understood(self, lines: list[bytes]) -> list[bytes]:
+        """Find out how the body comes; return the lines without that."""
+        fields: dict[bytes, list[bytes]] = {}
+        kept = lines[:1]
+        for line in lines[1:]:
+            name, _, value = line.partition(b":")
+            if line[:1] in (b" ", b"\t") or b"\n" in line or b"\r" in line:
+                raise BadRequest("a header must stand on a line of its own")
+            if name.strip().lower() in _OWN:
+                fields.setdefault(name.strip().lower(), []).append(value.strip(b" \t"))
+            else:
+                kept.append(line)
+        self._length = self._framing(fields, kept[0].endswith(b"/1.1"))
+        self.expects_word = fields.get(b"expect", [b""])[0].lower() == b"100-continue"
+        return kept
+
+    def _framing(self, fields: dict[bytes, list[bytes]], is_new: bool) -> int | None:  # noqa: FBT001
+        """Return the body's length in bytes, none if it comes in chunks."""
+        codings = fields.get(b"transfer-encoding", [])
+        lengths = fields.get(b"content-length", [])
+        if not codings and not lengths:
+            return 0
+        if is_new and not lengths and [each.lower() for each in codings] == [b"chunked"]:
+            return None
+        if codings or len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
+            raise BadRequest("send one Content-Length, or Transfer-Encoding: chunked alone")
+        self._check(int(lengths[0]))
+        return int(lengths[0])
+
+    def _check(self, length: int) -> None:
+        if length > self._body_limit:
+            raise TooLarge(f"send at most {self._body_limit} bytes at once")
+
+    def _read_body(self) -> bool:
+        if self._length is None:
+            return self._read_chunks()
+        # Copied once, however many pieces it came in.
+        if len(self._data) < self._length:
+            return False
+        self._body = self._data[: self._length]
+        del self._data[: self._length]
+        return True
+
+    def _read_chunks(self) -> bool:
+        at = 0
+        while (found := self._chunk(at)) is not None:
+            begin, size = found
+            if size == 0:
+                return self._read_trailers(at, begin)
+            self._body += self._data[begin : begin + size]
+            self._chunks += 1
+            at = begin + size + 2
+        del self._data[:at]
+        return False
+
+    def _chunk(self, at: int) -> tuple[int, int] | None:
+        """Return where the chunk's bytes begin and how many they are, once all are here."""
+        end = self._data.find(b"\r\n", at, at + _LONGEST_SIZE)
+        if end < 0 and len(self._data) - at < _LONGEST_SIZE:
+            return None
+        told = _SIZE.fullmatch(self._data[at:end]) if end >= 0 else None
+        if not told:
+            raise BadRequest("the body's chunks cannot be read: send a Content-Length")
+        size = int(told[1], 16)
+        self._check(len(self._body) + size)
+        if self._chunks >= _MOST_CHUNKS:
+            raise TooLarge(f"send at most {_MOST_CHUNKS} chunks, or a Content-Length")
+        begin = end + 2
+        if size and len(self._data) < begin + size + 2:
+            return None
+        if size and self._data[begin + size : begin + size + 2] != b"\r\n":
+            raise BadRequest("the body's chunks cannot be read: send a Content-Length")
+        return begin, size
+
+    def _read_trailers(self, at: int, begin: int) -> bool:
+        end = self._data.find(_HEAD_END, begin - 2)
+        if end < 0:
+            if len(self._data) - begin > HEAD_LIMIT:
+                raise TooLarge("send no headers after the body")
+            del self._data[:at]
+            return False
+        del self._data[: end + len(_HEAD_END)]
+        return True

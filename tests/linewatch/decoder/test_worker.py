@@ -1,0 +1,193 @@
+"""A real gunicorn decoder under bodies and connections that no phone system makes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from linewatch import events
+from linewatch.calls import Channel
+from linewatch.decoder.intake import BODY_LIMIT
+from tests import fakes
+from tests.decoders import Fleet, line_to, own_redis
+
+PATH = "/v1/calls/c1/channels/agent/audio"
+CONNECTIONS = 64
+HEAD = (
+    f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: audio/PCMU\r\nce-specversion: 1.0\r\n"
+    f"ce-type: {events.AUDIO_CHUNK}\r\nce-source: /p\r\nce-id: 1\r\nce-sequence: 0\r\n"
+    "ce-position: 0\r\nce-stream: s1\r\n"
+).encode()
+GREATEST_GROWTH = 96 * 1024 * 1024
+
+
+@pytest.fixture(scope="module", name="decoder")
+def _decoder(tmp_path_factory):
+    """One decoder of four threads: what holds a thread shows at once."""
+    folder = tmp_path_factory.mktemp("redis")
+    with own_redis(folder) as url, Fleet(url, THREADS="4") as fleet:
+        (decoder,) = fleet.start()
+        yield decoder
+
+
+@contextmanager
+def connections(decoder, begun, count=CONNECTIONS):
+    """Open connections that each send the bytes *begun* and then stand still."""
+    with ExitStack() as held:
+        opened = [held.enter_context(_connect(decoder)) for _ in range(count)]
+        for each in opened:
+            each.sendall(begun)
+        yield opened
+
+
+def _connect(decoder):
+    port = urllib3.util.parse_url(decoder.url).port
+    opened = socket.create_connection(("127.0.0.1", port), 10)
+    opened.settimeout(30)
+    return opened
+
+
+def answer_of(opened):
+    """Return status and problem of the answer, read to the connection's end."""
+    raw = b""
+    while piece := _received(opened):
+        raw += piece
+    head, _, body = raw.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
+def _received(opened):
+    try:
+        return opened.recv(65536)
+    except ConnectionResetError:
+        return b""
+
+
+def resident_bytes(decoder):
+    """Return what the worker holds in memory."""
+    status = Path(f"/proc/{decoder.worker}/status").read_text()
+    (row,) = (row for row in status.splitlines() if row.startswith("VmRSS:"))
+    return int(row.split()[1]) * 1024
+
+
+@pytest.fixture(name="bounded")
+def _bounded(decoder):
+    """The decoder, whose memory must not have grown by much afterwards."""
+    before = resident_bytes(decoder)
+    yield decoder
+    assert resident_bytes(decoder) - before < GREATEST_GROWTH
+
+
+def good_call(decoder, name, timeout_s=25):
+    """Send two seconds of a call by the real line; tell whether it was taken to its end."""
+    line = line_to([decoder.url], name, (Channel.AGENT,))
+    line.open()
+    for piece in fakes.chunks(fakes.speech(2.0)):
+        line.push(Channel.AGENT, piece.audio)
+    return line.close(timeout_s)
+
+
+SLOW = {
+    "idle": b"",
+    "head": HEAD,
+    "line": b"POST /v1/ca",
+    "body": HEAD + b"Content-Length: 2000\r\n\r\n" + b"\xff" * 9,
+    "chunked": HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    "huge": HEAD + b"Content-Length: 1073741824\r\n\r\n" + b"\xff" * 9,
+    "answered": b"GET / HTTP/1.0\r\n\r\n",
+    "kept": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", SLOW)
+def test_slow_senders_hold_nobody_up(bounded, kind):
+    """Connections that stop anywhere in a request, or after it, cost a good line nothing."""
+    with connections(bounded, SLOW[kind]):
+        assert good_call(bounded, f"beside-{kind}")
+
+
+def asked(decoder, *pieces):
+    """Send *pieces* on one connection; return status and problem of the answer."""
+    with _connect(decoder) as opened:
+        for piece in pieces:
+            try:
+                opened.sendall(piece)
+            except (ConnectionResetError, BrokenPipeError):
+                break
+        return answer_of(opened)
+
+
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+MIB_CHUNK = b"10000\r\n" + b"\xff" * 0x10000 + b"\r\n"
+
+
+@pytest.mark.parametrize(("pieces", "status"), [
+    ((HEAD + b"Content-Length: 1073741824\r\n\r\n", b"\xff" * 65536), 413),
+    ((CHUNKED, *[MIB_CHUNK] * 64), 413),
+    ((CHUNKED, *[b"1\r\n\xff\r\n" * 8192] * 64), 413),
+    ((HEAD, *[b"x-more: y\r\n" * 1000] * 900), 431),
+    ((HEAD + b"x-long: ", *[b"y" * 65536] * 160), 431),
+    ((HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",), 400),
+    ((HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",), 400),
+    ((HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n",), 400),
+    ((HEAD + b"Content-Length: -1\r\n\r\n",), 400),
+    ((CHUNKED + b"nonsense\r\n",), 400),
+])  # fmt: skip
+def test_monstrous_requests_are_refused(bounded, pieces, status):
+    """A body or header without end is answered with a problem after little of it was read."""
+    found, told = asked(bounded, *pieces)
+    assert (found, told["status"]) == (status, status)
+    assert told["detail"]
+
+
+def test_many_headers_are_refused(bounded):
+    """More header fields than gunicorn takes are an error of the sender's, and nothing else."""
+    with _connect(bounded) as opened:
+        opened.sendall(HEAD + b"".join(b"x-%d: y\r\n" % n for n in range(500)) + b"\r\n")
+        assert opened.recv(4096).split()[1] in (b"400", b"431")
+
+
+def test_dribbled_request_is_let_go(bounded):
+    """A request that is not whole in ten seconds is 408, though bytes of it still come."""
+    with _connect(bounded) as opened:
+        opened.sendall(SLOW["body"])
+        status, told = answer_of(opened)
+    assert (status, told["title"]) == (408, "Request timeout")
+
+
+def test_bombs_are_not_unpacked(bounded):
+    """A compressed body is refused as it is: a thousand megabytes stay a megabyte."""
+    bomb = gzip.compress(b"\0" * (200 * 1024 * 1024), 9)[:BODY_LIMIT]
+    for headers in (b"Content-Encoding: gzip\r\n", b"Content-Encoding: br, gzip\r\n"):
+        head = HEAD + headers + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(bomb)
+        assert asked(bounded, head, bomb)[0] == 415
+
+
+def audio(seq, samples=2000, extra=b"", body=None):
+    """Return a good chunk as bytes."""
+    number = b"ce-sequence: %d\r\nce-position: %d\r\n" % (seq, seq * samples)
+    head = HEAD.replace(b"ce-sequence: 0\r\nce-position: 0\r\n", number).replace(b"/c1/", b"/c2/")
+    length = b"Content-Length: %d\r\n" % samples if body is None else b""
+    return head + length + extra + b"\r\n" + (b"\xff" * samples if body is None else body)
+
+
+def test_requests_come_in_any_pieces(bounded):
+    """Pipelined, cut, chunked and announced requests are served in their order."""
+    body = b"3e8\r\n" + b"\xff" * 1000 + b"\r\n3E8;x=y\r\n" + b"\xff" * 1000 + b"\r\n0\r\n\r\n"
+    whole = audio(0) + audio(1)
+    whole += audio(2, extra=b"Transfer-Encoding: chunked\r\n", body=body)
+    whole += audio(3, extra=b"Expect: 100-continue\r\nConnection: close\r\n")
+    with _connect(bounded) as opened:
+        for begin in range(0, len(whole), 777):
+            opened.sendall(whole[begin : begin + 777])
+        raw = b""
+        while piece := _received(opened):
+            raw += piece
+    told = [each.partition(b"}")[0] for each in raw.split(b"{")[1:]]
+    assert [json.loads(b"{" + each + b"}")["next_seq"] for each in told] == [1, 2, 3, 4]
