@@ -30,7 +30,8 @@ OPEN = """## Open
 
 *OPEN* in a row: nothing was lost, but an aim was missed, and which. After a SIGSTOP the slowest are
 those whose step the stopped decoder had in hand: their senders wait out 2 s. The long kills' and
-zombies' aim is 1,000; a part says how many there were. Not on this page: old and new checkpoint versions alive together (`tests/golden` holds the format), an hour's soak, pods replaced one by one
+zombies' aim is 1,000; a part says how many there were. Not on this page: an hour's soak, old and
+new checkpoint versions alive together (`tests/golden` holds the format), pods replaced one by one
 under load, the dashboard killed (`tests/streamlit_app`). Poison, a caller who never comes back,
 forwards both ways, a pod that joins and a burst from zero are held by `tests/e2e`, without a
 figure here.
