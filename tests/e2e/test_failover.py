@@ -36,8 +36,8 @@ def sides_of(count, duration_s=12.0):
     }
 
 
-def run(fleet, sides, *, disturb=lambda: None, pace_s=0.05, chunk_ms=250):
-    """Play the calls side by side, disturb them in the middle, return what was published."""
+def run(fleet, sides, *, disturb=lambda: None, at=0.5, pace_s=0.05, chunk_ms=250):
+    """Play the calls side by side, disturb them at a part of them, return what was published."""
     lines = {
         call: line_to(fleet.urls, call, tuple(heard), chunk_ms=chunk_ms, seed=seed)
         for seed, (call, heard) in enumerate(sides.items())
@@ -47,7 +47,7 @@ def run(fleet, sides, *, disturb=lambda: None, pace_s=0.05, chunk_ms=250):
         line.open()
     longest = max(len(samples) for heard in sides.values() for samples in heard.values())
     for begin in range(0, longest, PIECE):
-        if begin == longest // PIECE // 2 * PIECE:
+        if begin == int(longest // PIECE * at) * PIECE:
             disturbance.start()
         for call, line in lines.items():
             push(line, sides[call], begin)
@@ -125,7 +125,7 @@ def test_new_decoder_takes_load(redis_url, calm):
     """A decoder that joins gets sessions from the one above its share, at an edge."""
     with Fleet(redis_url) as fleet:
         fleet.start(1)
-        disturbed = run(fleet, sides_of(10), disturb=lambda: fleet.start(1), pace_s=0.12)
+        disturbed = run(fleet, sides_of(10), disturb=lambda: fleet.start(1), at=0.1, pace_s=0.4)
         released = fleet.metric("linewatch_decoder_releases_total")
     assert changed(disturbed, calm) == []
     assert released > 0

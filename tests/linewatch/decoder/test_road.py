@@ -23,6 +23,7 @@ from tests.linewatch.decoder.pods import AGENT, CUSTOMER, START, Pod, chunk, con
 
 THIRD = ChannelKey.of("default", "c3", "agent")
 FOURTH = ChannelKey.of("default", "c4", "agent")
+FIFTH = ChannelKey.of("default", "c5", "agent")
 STEPS = steps_of(conversation())
 
 
@@ -270,13 +271,13 @@ class TestEmptier:
 
     @pytest.fixture(autouse=True)
     def _settled(self, town):
-        town.settle("a", loads={"a": 2, "b": 0})
-        town.settle("b", loads={"a": 2, "b": 0})
-        for channel in (AGENT, CUSTOMER):
-            town.travel("a", chunk(), channel, forwarded=True)
+        town.settle("a", loads={"a": 3, "b": 0})
+        town.settle("b", loads={"a": 3, "b": 0})
+        for key in (AGENT, CUSTOMER, FIFTH):
+            town.travel("a", chunk(), key, forwarded=True)
 
     def test_new_call_begins_there(self, town):
-        """A new call begins on a pod that owns two sessions less, and is found there again."""
+        """A new call begins on a pod that owns three sessions less, and is found there again."""
         assert town.travel("a", chunk(), THIRD).body == b"1"
         assert THIRD in town.pods["b"].sessions
         assert town.travel("a", chunk(1, 2000), THIRD).body == b"2"
