@@ -1,7 +1,8 @@
 """A whole decoder on a fake recognizer, for gunicorn: ``fake_decoder:create()``.
 
 ``FAKE`` picks the recognizer: ``hash``, ``crash`` or ``hang`` (on poisoned audio); with
-``SAID`` it hears those words. Spans go where the environment says.
+``SAID`` it hears those words. ``SETTLED`` is how many looks it waits before it gives calls to a
+decoder that joins. Spans go where the environment says.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 
 from fakes import HashRecognizers, PoisonedRecognizers, SayingRecognizers
 
+from linewatch.decoder import placing
 from linewatch.decoder.app import app_of
 from linewatch.decoder.service import build
 from linewatch.settings import DecoderSettings, load
@@ -24,6 +26,7 @@ def create():
     if os.environ.get("SAID"):
         logging.basicConfig(level=logging.INFO)
         recognizers = SayingRecognizers(os.environ["SAID"])
+    placing.SETTLED = int(os.environ.get("SETTLED", placing.SETTLED))
     told = tracer(load(TracingSettings, os.environ), "linewatch-decoder")
     service = build(load(DecoderSettings, os.environ), recognizers, told)
     service.start()

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Shows that the decoder can be scaled out in the middle of calls: `kn service update decoder --scale-min 3` makes a
 # new revision, every call moves to it once without losing a word, and within 60 s no decoder owns more than 1.5 times
-# its share. SCALE (3) is how many. Undo: kn service update decoder --scale-min 1
+# its share. SCALE (3) is how many; MOST_MOVES (1) is 2 on a node so slow that decoders start more than 15 s apart. Undo: kn service update decoder --scale-min 1
 . "$(dirname "$0")/lib.sh"
-SCALE=${SCALE:-3}
+SCALE=${SCALE:-3} MOST_MOVES=${MOST_MOVES:-1}
 before=$(mktemp) after=$(mktemp)
 
 shows "calls before"
@@ -28,5 +28,6 @@ moves=$(awk '$1 != "session" {next} NR == FNR {epoch[$2] = $3; next}
     $2 in epoch {moved[$3 - epoch[$2]]++} END {for (each in moved) print moved[each], "channels moved", each, "times"}' "$before" "$after" | sort)
 [ -n "$moves" ] || fail "every call ended before it could move: use longer ones"
 printf '%s\n' "$moves" | while read -r line; do say "$line"; done
-[ "${moves#* }" = "channels moved 1 times" ] || fail "every channel should have moved once"
+printf '%s\n' "$moves" | awk -v most="$MOST_MOVES" '$4 < 1 || $4 > most {exit 1}' ||
+    fail "a channel moved not at all, or more than $MOST_MOVES times"
 is_spread || fail "a decoder owns more than 1.5 times its share at the end"

@@ -34,7 +34,7 @@ def run(*command, env=None, stdin=None, timeout_s=120, check=True):
         check=False,
     )
     if check and done.returncode:
-        told = (done.stderr or done.stdout).strip()
+        told = f"{done.stdout}\n{done.stderr}".strip()
         raise AssertionError(f"{' '.join(map(str, command))[:200]} failed: {told[-1500:]}")
     return done.stdout
 

@@ -18,7 +18,7 @@ FULL: Final = 0.8
 UNEVEN: Final = 1.25
 #: ...but only once the same pods were there for so many looks: in a roll-out they come one by
 #: one, and what is given to the first would have to move again.
-SETTLED: Final = 5
+SETTLED: Final = 15
 #: A pod that owns so many less takes what nobody owns; what is known of it is a second old.
 EMPTIER: Final = 3
 _UNKNOWN_EPOCH: Final = -1
