@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from decoders import ROOT, STARTED_AT_MS
+from loopback import serving
 from redis.exceptions import ResponseError
 
 from infra.tether import tethered
@@ -111,25 +112,17 @@ class Target:
         self.taken = set()
         self.gate = threading.Event()
         self.gate.set()
-        handler = type("Handler", (_Handler,), {"target": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="target")
-
-    @property
-    def url(self):
-        """Where events are posted to."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+        self._serving = serving(type("Handler", (_Handler,), {"target": self}))
+        #: Where events are posted to, once it is entered.
+        self.url = ""
 
     def __enter__(self):
-        self._thread.start()
+        self.url = f"{self._serving.__enter__()}/"
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *error):
         self.gate.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._serving.__exit__(*error)
 
     def answer(self, headers):
         """Take one event."""

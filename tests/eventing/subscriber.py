@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from loopback import serving
 
 from eventing.topology import Delivery, Source
 from linewatch import events
@@ -77,26 +79,17 @@ class Subscriber:
         self._lock = threading.Lock()
         self._now = 0
         handler = type("Handler", (_Handler,), {"subscriber": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        )
-
-    @property
-    def url(self):
-        """Where events are posted to."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/fn/"
+        self._serving = serving(handler)
+        #: Where events are posted to, once it is entered.
+        self.url = ""
 
     def __enter__(self):
-        self._thread.start()
+        self.url = f"{self._serving.__enter__()}/fn/"
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *error):
         self.gate.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._serving.__exit__(*error)
 
     def take(self, request):
         """Keep *request* and return the next answer."""
