@@ -29,17 +29,32 @@ def _document(name):
     raise AssertionError(f"{name} is not in {SCHEMAS.name}")
 
 
+def _create(cluster, name):
+    # An earlier run's may still be going: the API server takes no object of such a kind.
+    going = ("kubectl", "wait", "--for=delete", f"crd/{name}", "--timeout=280s")
+    if _is_going(cluster, name):
+        run(*going, env=cluster.env, timeout_s=300)
+    if name in _found(cluster):
+        return False
+    crd = json.dumps(_document(name))
+    run("kubectl", "create", "-f", "-", env=cluster.env, stdin=crd)
+    wait = ("kubectl", "wait", "--for=condition=Established", f"crd/{name}")
+    run(*wait, "--timeout=60s", env=cluster.env)
+    return True
+
+
+def _is_going(cluster, name):
+    stamp = "jsonpath={.metadata.deletionTimestamp}"
+    got = ("kubectl", "get", "crd", name, "--ignore-not-found", "-o", stamp)
+    return bool(run(*got, env=cluster.env).strip())
+
+
 @contextlib.contextmanager
 def present(cluster):
     """Give the API server what it lacks, and take it away again."""
-    lacking = [name for name in LACKING if name not in _found(cluster)]
+    made = [name for name in LACKING if _create(cluster, name)]
     try:
-        for name in lacking:
-            crd = json.dumps(_document(name))
-            run("kubectl", "create", "-f", "-", env=cluster.env, stdin=crd)
-            wait = ("kubectl", "wait", "--for=condition=Established", f"crd/{name}")
-            run(*wait, "--timeout=60s", env=cluster.env)
         yield
     finally:
-        if lacking:
-            run("kubectl", "delete", "crd", *lacking, env=cluster.env)
+        if made:
+            run("kubectl", "delete", "crd", "--wait=false", *made, env=cluster.env)
