@@ -27,6 +27,8 @@ graceful_timeout = 10
 # A hung decode is the watchdog's business; a threaded worker's heart beats beside it.
 timeout = 60
 control_socket_disable = True
+# Nobody may say by a header where the application lies: an ingress is no exception.
+forwarded_allow_ips = ""
 
 
 def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
@@ -39,32 +41,7 @@ def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types
         sys.exit(2)
 
 
-def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn's hook
-    """Let a worker that is told to end leave at once, and answer what it has in hand after that.
-
-    gunicorn keeps the listening socket until the last request is answered: whoever connects
-    meanwhile would wait in vain, and the lease would tell others to do so. Kept connections are
-    answered for two more seconds. A session that is adopted while its step is decoded here has
-    a new epoch: this worker's utterance is refused, its sender is told to send again.
-    """
-    accept = worker.set_accept_enabled
-
-    def accept_or_leave(enabled: bool) -> None:  # noqa: FBT001 - gunicorn's signature
-        accept(enabled)
-        if not enabled and not worker.alive:
-            for listener in worker.sockets:
-                listener.close()
-            _service_of(worker).pod.stop()
-
-    worker.set_accept_enabled = accept_or_leave
-
-
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ANN401, ARG001 - gunicorn's hook
     """Drop the pod's lease once the last request is answered."""
-    service = _service_of(worker)
-    if service:
-        service.stop()
-
-
-def _service_of(worker: Any) -> Any:  # noqa: ANN401 - gunicorn has no types
-    return getattr(getattr(worker, "wsgi", None), "extensions", {}).get("linewatch")
+    if worker.service:
+        worker.service.stop()

@@ -55,6 +55,7 @@ class _Waiting:
 
     def __init__(self, since_s: float) -> None:
         self.since_s = since_s
+        self.is_watched = False
         self.said = Arrival(BODY_LIMIT)
 
 
@@ -74,12 +75,15 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         if conn.parser is None:
             conn.sock = _Bounded(fileno=conn.sock.detach())
         conn.sock.setblocking(False)
-        self._waiting[conn] = _Waiting(time.monotonic())
-        self.poller.register(conn.sock, EVENT_READ, partial(self._on_readable, conn))
+        self._waiting[conn] = waiting = _Waiting(time.monotonic())
         if conn.parser is not None:
             self._take(conn, conn.parser.unreader.take_buffered())
         if conn in self._waiting:
             self._on_readable(conn, None)
+        # Mostly it was whole by now.
+        if conn in self._waiting:
+            waiting.is_watched = True
+            self.poller.register(conn.sock, EVENT_READ, partial(self._on_readable, conn))
 
     def _on_readable(self, conn: Any, _: object) -> None:  # noqa: ANN401
         try:
@@ -120,7 +124,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def _forget(self, conn: Any) -> _Waiting:  # noqa: ANN401
         waiting = self._waiting.pop(conn)
         self._held_bytes -= len(waiting.said)
-        self.poller.unregister(conn.sock)
+        if waiting.is_watched:
+            self.poller.unregister(conn.sock)
         return waiting
 
     # -- going ------------------------------------------------------------------------
@@ -177,6 +182,26 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def _close(self, conn: Any) -> None:  # noqa: ANN401
         self.nr_conns -= 1
         conn.close()
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's hook
+        """Leave at once when told to end: close the socket, and let the pod say that it goes.
+
+        gunicorn's own keeps the listening socket until the last request is answered: whoever
+        connects meanwhile would wait in vain, and the lease would tell others to do so. Kept
+        connections are answered for two more seconds. A session that is adopted while its step
+        is decoded here has a new epoch: this worker's utterance is refused, its sender is told
+        to send again.
+        """
+        super().set_accept_enabled(enabled)
+        if not enabled and not self.alive:
+            for listener in self.sockets:
+                listener.close()
+            self.service.pod.stop()
+
+    @property
+    def service(self) -> Any:  # noqa: ANN401 - none until the application was made
+        """The decoder's service; none where the application was never made."""
+        return getattr(getattr(self, "wsgi", None), "extensions", {}).get("linewatch")
 
     # -- time and room ----------------------------------------------------------------
 

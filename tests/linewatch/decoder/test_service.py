@@ -4,6 +4,7 @@ import runpy
 import socket
 import time
 from pathlib import Path
+from selectors import DefaultSelector
 from types import SimpleNamespace
 
 import pytest
@@ -161,6 +162,13 @@ class TestBuild:
             build(told, fakes.HashRecognizers())
 
 
+def worker_with(**service):
+    """Return gunicorn's worker as it is once it has loaded a service."""
+    made = worker.Worker.__new__(worker.Worker)
+    made.wsgi = SimpleNamespace(extensions={"linewatch": SimpleNamespace(**service)})
+    return made
+
+
 class TestGunicorn:
     """The configuration that gunicorn reads."""
 
@@ -195,28 +203,15 @@ class TestGunicorn:
     def test_leaves_at_once(self, conf):
         """A worker told to end closes its door and drops its lease before its last answers."""
         told, door = [], socket.socket()
-
-        class Worker:
-            """gunicorn's worker."""
-
-            alive, sockets = True, (door,)
-
-            def set_accept_enabled(self, enabled):
-                """Turn the door's poll on or off."""
-                told.append((enabled, door.fileno() >= 0))
-
-        worker = Worker()
-        worker.wsgi = SimpleNamespace(
-            extensions={
-                "linewatch": SimpleNamespace(pod=SimpleNamespace(stop=lambda: told.append("left")))
-            }
-        )
-        conf["post_worker_init"](worker)
-        for alive in (True, False):
-            worker.alive = alive
-            worker.set_accept_enabled(False)
-        assert told == [(False, True), (False, True), "left"]
-        assert door.fileno() < 0
+        leaving = worker_with(pod=SimpleNamespace(stop=lambda: told.append("left")))
+        leaving.sockets, leaving.poller, leaving._accepting = (door,), DefaultSelector(), False
+        leaving.alive = True
+        leaving.set_accept_enabled(True)
+        leaving.set_accept_enabled(False)
+        assert (told, door.fileno() >= 0) == ([], True)
+        leaving.alive = False
+        leaving.set_accept_enabled(False)
+        assert (told, door.fileno() >= 0) == (["left"], False)
 
     def test_tls_is_not_ours(self, conf, capsys):
         """A certificate given to gunicorn stops the start: nobody here would speak TLS."""
@@ -238,16 +233,8 @@ class TestGunicorn:
     def test_lease_goes_with_worker(self, conf):
         """A worker that leaves stops its service; one that never loaded has none."""
         stopped = []
-
-        class Worker:
-            """gunicorn's worker."""
-
-        conf["worker_exit"](None, Worker())
-        worker = Worker()
-        worker.wsgi = Worker()
-        worker.wsgi.extensions = {"linewatch": Worker()}
-        worker.wsgi.extensions["linewatch"].stop = lambda: stopped.append(True)
-        conf["worker_exit"](None, worker)
+        conf["worker_exit"](None, worker.Worker.__new__(worker.Worker))
+        conf["worker_exit"](None, worker_with(stop=lambda: stopped.append(True)))
         assert stopped == [True]
 
     @pytest.mark.parametrize(
