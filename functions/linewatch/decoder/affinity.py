@@ -28,6 +28,7 @@ _POOLS: Final = 64
 #: What is left of a process that was killed takes connections for so long.
 _DYING_S: Final = 0.05
 _ANOTHER_POD: Final = AnotherPod("").slug()
+_HANDED_BACK: Final = ("content-type", "retry-after", "set-cookie", "kne-reason")
 _PASSED_ON: Final = frozenset(
     {"authorization", "content-type", "cookie", "traceparent", "x-forwarded-proto"}
 )
@@ -98,7 +99,7 @@ class Passes:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the owner answered."""
+    """What the owner answered, with those headers of it that the sender gets too."""
 
     status: int
     headers: Mapping[str, str]
@@ -192,7 +193,8 @@ class Forwarder:
             ) from error
         if answer.headers.get("kne-reason") == _ANOTHER_POD:
             raise OwnerGone
-        return Answer(answer.status, dict(answer.headers), answer.data)
+        kept = {name: answer.headers[name] for name in _HANDED_BACK if name in answer.headers}
+        return Answer(answer.status, kept, answer.data)
 
     def _pool(self, address: str) -> urllib3.HTTPConnectionPool:
         pool = self._pools.get(address)

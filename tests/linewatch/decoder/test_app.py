@@ -452,19 +452,18 @@ class TestForward:
         )
 
     def test_answer_is_handed_back(self, service, web):
-        """The owner's answer is handed back with its cookie, without its other headers."""
+        """The owner's answer is handed back with its cookie."""
         headers = {
-            "Content-Type": "application/json",
-            "Set-Cookie": "linewatch=x",
-            "Retry-After": "3",
-            "Server": "gunicorn",
+            "content-type": "application/json",
+            "set-cookie": "linewatch=x",
+            "retry-after": "3",
         }
         service.road.travel = lambda _: Answer(503, headers, b"{}")
         reply = audio(web)
         assert (reply.status_code, reply.data) == (503, b"{}")
         assert reply.headers["Set-Cookie"] == "linewatch=x"
         assert reply.headers["Retry-After"] == "3"
-        assert "Server" not in reply.headers
+        assert reply.content_type == "application/json"
 
     def test_inner_request_is_whole(self, redis_url, service):
         """A step inside an event is forwarded as a request of its own, and understood there."""
