@@ -163,19 +163,29 @@ def _scored(log: KafkaLog, count: int) -> int:
         time.sleep(0.2)
 
 
-def main() -> int:
-    """Print the figures; return how many limits were missed."""
+@contextmanager
+def broker_of_our_own() -> Iterator[Broker]:
+    """Start a broker that has our topics, and nothing in them."""
     with tempfile.TemporaryDirectory(prefix="linewatch-bench-") as folder:
         broker = Broker(Path(folder))
         broker.start()
         try:
             topics.main(broker.env)
-            return _measured(broker)
+            yield broker
         finally:
             broker.stop()
 
 
-def _measured(broker: Broker) -> int:
+def main() -> int:
+    """Print the figures; return how many limits were missed."""
+    with broker_of_our_own() as broker:
+        missed = _measured_writing_and_passing(broker)
+    # Another one: the board would have all those scores to take before the first of its own.
+    with broker_of_our_own() as broker:
+        return missed + _measured_speed(broker)
+
+
+def _measured_writing_and_passing(broker: Broker) -> int:
     print("writing          alone, median ms   drained, records/s   CPU us each")
     for name, (alone_ms, per_s, each_us) in writings(broker).items():
         print(f"  {name:20} {alone_ms:8.1f} {per_s:20.0f} {each_us:15.0f}")
@@ -183,12 +193,16 @@ def _measured(broker: Broker) -> int:
     print(f"Kafka -> dispatcher -> sentiment -> sink, unordered, {os.cpu_count()} cores")
     print(f"  {passed:.0f} events/s  limit {LIMIT_PASSED_S}")
     print("  CPU ms each: " + ", ".join(f"{name} {used:.2f}" for name, used in each_ms.items()))
+    return int(passed < LIMIT_PASSED_S)
+
+
+def _measured_speed(broker: Broker) -> int:
     took = latencies_ms(LOG="kafka", **broker.env)
     p50, p95 = statistics.median(took), statistics.quantiles(took, n=20)[-1]
     print(f"commit of the utterance to row on the board, {LATENCY_LINES} lines, {len(took)} rows")
     print(f"  p50 {p50:6.1f} ms  limit {LIMITS_MS['p50']} ms")
     print(f"  p95 {p95:6.1f} ms  limit {LIMITS_MS['p95']} ms")
-    return (passed < LIMIT_PASSED_S) + (p50 > LIMITS_MS["p50"]) + (p95 > LIMITS_MS["p95"])
+    return (p50 > LIMITS_MS["p50"]) + (p95 > LIMITS_MS["p95"])
 
 
 if __name__ == "__main__":
