@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -21,6 +22,7 @@ from decoders import (
 )
 
 from infra import model
+from linewatch import events
 from linewatch.calls import CallStart, Channel, Codec
 from linewatch.gateway import wav
 from linewatch.gateway.decoders import Decoders
@@ -36,6 +38,7 @@ MOST_WAITING = 40
 _SKIPPED_S = 2
 TOPICS = ("utterances", "calls")
 CHANNELS = (Channel.CUSTOMER, Channel.AGENT)
+_ENDED = events.CALL_ENDED.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,3 +179,24 @@ def assert_whole(topics, calls, expected):
     assert changed(found, expected) == []
     written = sum(len(copies) for topic in TOPICS for copies in found[topic].values())
     assert written == sum(map(len, found.values())), "an event was written twice"
+
+
+def assert_complete(topics, calls):
+    """Check of *calls* that every chunk was heard and every word of it written, once.
+
+    Where models take turns the words depend on when: the calls' own account is held against
+    what was sent and what was written.
+    """
+    accounts = [eventually(lambda call=call: _account(topics, call), 60) for call in calls]
+    said = once_each(topics.published("utterances", {call.call for call in calls}))
+    for call, account in zip(calls, accounts, strict=True):
+        own = [event for event in said.values() if dict(event)[b"key"] == call.call.encode()]
+        assert (account["reason"], account["gaps"]) == ("hangup", 0)
+        assert account["chunks"] == len(call.audio) * call.pieces
+        assert account["utterances"] == len(own) > 0
+
+
+def _account(topics, call):
+    """Return what the event of the call's end says; none before it was written."""
+    told = map(dict, once_each(topics.published("calls", {call.call})).values())
+    return next((json.loads(each[b"value"]) for each in told if each[b"ce_type"] == _ENDED), None)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cluster import deployment
 from tests.cluster.kube import eventually
-from tests.cluster.lines import Playing, calls_of, line_of
+from tests.cluster.lines import Playing, assert_complete, calls_of, line_of
 from tests.cluster.scores import on_board, scored
 
 BURST = "autoscaling.knative.dev/target-burst-capacity"
@@ -47,9 +47,13 @@ def test_activator_comes_and_goes(cluster, disturbed):
 
 @pytest.mark.full
 @pytest.mark.timeout(900)
-def test_traffic_splits_and_returns(cluster, topics):
-    """Half of the traffic goes to another model and comes back, while simulated calls go on."""
-    cluster.demo("30-traffic-split")
+def test_traffic_splits_and_returns(cluster, topics, gate, run):
+    """Half of the traffic goes to another model and comes back: no call loses a chunk or a word."""
+    calls = calls_of(run, 2, 200)
+    with Playing(calls, [line_of(call, gate) for call in calls]) as playing:
+        cluster.demo("30-traffic-split")
+        playing.end()
+    assert_complete(topics, calls)
     said = topics.records("utterances")
     digests = {dict(record.headers)["ce_modeldigest"] for record in said}
     assert len(digests) == 2
