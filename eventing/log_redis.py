@@ -71,12 +71,18 @@ if complete and floor then redis.call('XTRIM', KEYS[1], 'MINID', floor) end
 local length = redis.call('XLEN', KEYS[1])
 for i, name in ipairs(ARGV) do
   local group = found[name]
-  local waiting = length
   if group then
-    local seen = #redis.call('XRANGE', KEYS[1], '-', group['last-delivered-id'])
-    waiting = length - seen + group['pending']
+    -- Counting copies: of a group that keeps up what it has before it, of one that is away what
+    -- it had (another may keep up on the same topic, and what is kept for the one is long).
+    local last = group['last-delivered-id']
+    local before = #redis.call('XRANGE', KEYS[1], '(' .. last, '+', 'COUNT', 1000)
+    if before == 1000 then
+      before = length - #redis.call('XRANGE', KEYS[1], '-', last)
+    end
+    lags[i] = before + group['pending']
+  else
+    lags[i] = length
   end
-  lags[i] = waiting
 end
 return lags
 """

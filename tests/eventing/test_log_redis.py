@@ -130,6 +130,17 @@ def test_lag_counts_unread(log):
     assert log.unacknowledged(_GROUP) == len(read) - 1
 
 
+@pytest.mark.parametrize("count", [999, 1000, 1300])
+def test_lag_of_long_backlog(log, count):
+    """However far behind two groups of one topic are, each is told its own lag."""
+    log.ensure(_OTHER)
+    log.publish([record("call-0", "utterances") for _ in range(count)])
+    for entry in log.read(_GROUP, count=count - 7):
+        log.acknowledge(_GROUP, entry)
+    log.read(_OTHER, count=3)
+    assert log.lags("utterances", [_GROUP.name, _OTHER.name]) == (7, count)
+
+
 def test_lag_of_empty_topic(redis_url):
     """A topic nobody wrote to has no lag."""
     assert RedisLog.at(redis_url).lags("scores", ["any"]) == (0,)
