@@ -20,7 +20,7 @@ COOKIE_AGE_S: Final = 3600
 FORWARD_HEADER: Final = "linewatch-forward"
 CONNECT_S: Final = 0.25
 #: Longer than a lease, so that what stood still may be adopted; shorter than a sender's patience.
-READ_S: Final = 1.7
+READ_S: Final = 1.6
 _WAIT_FOR_SLOT_S: Final = 0.1
 _COOKIES_REMEMBERED: Final = 4096
 #: Addresses of pods that are gone are dropped when so many are known.

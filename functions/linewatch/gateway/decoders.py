@@ -15,7 +15,7 @@ import urllib3
 from linewatch.errors import Unavailable
 
 CONNECT_S: Final = 0.5
-READ_S: Final = 2.0
+READ_S: Final = 1.8
 #: A decoder that took no connection, or stayed silent, is passed over so long if there is another.
 SHUN_S: Final = 1.0
 #: One that has a request in hand and answered none of any caller's for so long may stand still.
