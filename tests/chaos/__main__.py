@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from decoders import ROOT
+
+from infra.tether import tethered
 from tests.chaos import report
-from tests.chaos.cases import LONG, SHORT
+from tests.chaos.cases import ALONE, LONG, SHORT
 from tests.chaos.rig import TooLong
 from tests.chaos.row import Row, code, commit, keep, kept, markdown
 from tests.chaos.verdict import Verdict
@@ -38,11 +43,39 @@ def measured(name, case, seed, part):
     return row
 
 
+LANES = 2
+
+
 def short(names, seed):
-    """Run the short cases *names*, or all."""
-    rows = [measured(name, SHORT[name], seed, "short") for name in names or SHORT]
+    """Run the short cases *names*, or all: first those that need the machine, then the others."""
+    chosen = [name for name in SHORT if name in (names or SHORT)]
+    rows = [measured(name, SHORT[name], seed, "short") for name in chosen if name in ALONE]
+    rows += side_by_side([name for name in chosen if name not in ALONE], seed)
     print("\n" + markdown(rows))
     return rows
+
+
+def side_by_side(names, seed):
+    """Run the cases *names* in lanes, each a process of its own that ends with this one."""
+    known = len(kept())
+    lanes = [_start_lane(names[number::LANES], seed) for number in range(LANES)]
+    for lane in lanes:
+        lane.wait()
+    rows = [row for row, _ in kept()[known:]]
+    missing = set(names) - {row.case for row in rows}
+    if missing:
+        sys.exit(f"a lane ended without {', '.join(sorted(missing))}: see above")
+    return rows
+
+
+def _start_lane(names, seed):
+    command = [sys.executable, "-m", "tests.chaos", "--lane", "--seed", str(seed), *names]
+    return subprocess.Popen(tethered(command), cwd=ROOT, env=os.environ)
+
+
+def lane(names, seed):
+    """Run the cases *names* one after the other."""
+    return [measured(name, SHORT[name], seed, "short") for name in names]
 
 
 def long(part, seed):
@@ -66,6 +99,7 @@ def main(words):
     parser.add_argument("cases", nargs="*", choices=[[], *SHORT], metavar="CASE")
     parser.add_argument("--seed", type=int, default=0, help="repeats a run; drawn and told if 0")
     parser.add_argument("--part", choices=LONG, help="run this long part")
+    parser.add_argument("--lane", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--report", action="store_true", help="write docs/reliability.md")
     asked = parser.parse_args(words)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -74,6 +108,8 @@ def main(words):
     if asked.report:
         report.write()
         return 0
+    if asked.lane:
+        return sum(not row.holds for row in lane(asked.cases, asked.seed))
     seed = asked.seed or random.SystemRandom().randrange(1, 1 << 31)
     print(f"seed {seed}, commit {commit()}", flush=True)
     rows = long(asked.part, seed) if asked.part else short(asked.cases, seed)

@@ -14,6 +14,7 @@ from tests.chaos import (
     outage,
     overload,
     real,
+    rollout,
     soak,
     zombies,
 )
@@ -26,6 +27,7 @@ LEASE_S = 1.5
 AIMED_REFUSALS = 3
 #: With every store command drawing its fate, five in a row may be chance.
 MOST_REFUSALS = 5
+MOST_REPEATS = 0.001
 
 
 def calm(chance):
@@ -241,6 +243,7 @@ SHORT = {
     "stale-replica": stale_replica,
     "relay-kills": relay_kills,
     "terminated": terminated,
+    "rollout": rollout.rollout,
     "skewed": skewed,
     "slow-owner": slow_owner,
     "links": bad_links,
@@ -250,6 +253,37 @@ SHORT = {
     "letters-refused": groups.letters_refused,
     "overload": overload.overload,
 }
+
+#: Whose figures another case beside them would spoil. The others run in two lanes, side by side.
+ALONE = (
+    "worker-kills",
+    "whole-kills",
+    "recovery-5",
+    "recovery-10",
+    "recovery-20",
+    "pause-10",
+    "rollout",
+    "overload",
+)
+
+
+def fifty(chance, calls=50):
+    """A decoder killed every ten seconds under *calls* calls, for five minutes or ``FIFTY_S``."""
+    for_s = float(os.environ.get("FIFTY_S", "300"))
+    made = kills.harried(chance, calls, for_s)
+    repeats = made.verdict.repeats / made.verdict.events
+    return Row(
+        "fifty",
+        22,
+        f"{calls} calls at 1x on the fake recognizer, a decoder killed every 10 s",
+        made.kills,
+        made.verdict,
+        f"{made.verdict.events} events, {repeats:.2%} repeated on the wire;"
+        f" chunk replies p95 {1000 * made.p95_s:.0f} ms",
+        recoveries=made.seconds,
+        aim_s=RECOVERED_S,
+        open=f"{repeats:.2%} repeated, aim {MOST_REPEATS:.1%}" if repeats > MOST_REPEATS else "",
+    )
 
 
 def _some_kills(chance):
@@ -266,4 +300,5 @@ LONG = {
     "zombies": (_some_zombies, 1000),
     "soak": (soaked, 1),
     "real": (real.real, 1),
+    "fifty": (fifty, 1),
 }

@@ -95,6 +95,7 @@ class Crowd:
         self._late_s = 0.0
         self._talking = []
         self._finishing = threading.Event()
+        self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="crowd")
 
     def __enter__(self):
@@ -102,7 +103,7 @@ class Crowd:
         return self
 
     def __exit__(self, *_):
-        self._finishing.set()
+        self._leaving.set()
         self._thread.join()
         for line in self.lines.values():
             line.abandon()
@@ -157,7 +158,7 @@ class Crowd:
     def _run(self):
         due_s = time.monotonic()
         while self._talking or not self._finishing.is_set():
-            if self._is_late():
+            if self._leaving.is_set() or self._is_late():
                 break
             while len(self._talking) < self._count and not self._finishing.is_set():
                 self._talking.append(self._begin())

@@ -42,7 +42,7 @@ def asked_for_a_call(urls, name):
     return answer.status, answer.headers.get("retry-after")
 
 
-def away(chance, entries=4000):
+def away(chance, entries=2000):
     """Let the sentiment's group be away while *entries* are written, and come back.
 
     Another group's dispatcher lives on, and trims the log all the while.

@@ -7,9 +7,10 @@ import signal
 import time
 from dataclasses import dataclass
 
-from tests.chaos.crowd import Crowd
+from tests.chaos.crowd import OK, Crowd
 from tests.chaos.oracle import Script
 from tests.chaos.rig import rig
+from tests.chaos.row import quantile
 from tests.chaos.verdict import Verdict, judged
 
 SCRIPTS = tuple(Script(seed, 24.0) for seed in range(6))
@@ -80,6 +81,33 @@ def recovered(chance, calls, times, *, stopped=False):
         site.drain()
         verdict = judged(site.client, crowd) + Verdict(lost=not said)
     return Recovery(verdict, seconds, len(seconds), 1000 * replay_s / replays)
+
+
+@dataclass(frozen=True, slots=True)
+class Harried:
+    """Calls under kills: how many, each channel's seconds to come back, replies' p95."""
+
+    verdict: Verdict
+    kills: int
+    seconds: list[float]
+    p95_s: float
+
+
+def harried(chance, calls, for_s, every_s=10.0):
+    """Kill a whole decoder every *every_s* for *for_s* while *calls* calls go on at 1x."""
+    seconds, count = [], 0
+    with rig(3) as site:
+        with Crowd(site.fleet.urls, chance, count=calls, speed=1.0, scripts=SCRIPTS) as crowd:
+            begun_s = time.monotonic()
+            while (count + 1) * every_s < for_s:
+                count += 1
+                time.sleep(max(0.0, begun_s + count * every_s - time.monotonic()))
+                seconds += _end_one(site, crowd, chance, _kill_whole)
+            said = crowd.finish()
+        site.drain()
+        verdict = judged(site.client, crowd) + Verdict(lost=not said)
+    took = [a.answered_s - a.sent_s for a in crowd.ear.answers if a.status == OK]
+    return Harried(verdict, count, seconds, quantile(took, 0.95))
 
 
 def _kill_whole(site, victim):

@@ -29,10 +29,9 @@ A control is a run without the protection: it must fail, else the row above it s
 OPEN = """## Open
 
 *OPEN* in a row: nothing was lost, but an aim was missed, and which. After a SIGSTOP the slowest are
-those whose step the stopped decoder had in hand: their senders wait out 2 s. The long kills' and
-zombies' aim is 1,000; a part says how many there were. Not on this page: an hour's soak, old and
-new checkpoint versions alive together (`tests/golden` holds the format), pods replaced one by one
-under load, the dashboard killed (`tests/streamlit_app`). Poison, a caller who never comes back,
+those whose step the stopped decoder had in hand: their senders wait out 1.8 s. The long kills' and
+zombies' aim is 1,000; a part says how many there were. Not on this page: the
+dashboard killed (`tests/streamlit_app`). Poison, a caller who never comes back,
 forwards both ways, a pod that joins and a burst from zero are held by `tests/e2e`, without a
 figure here.
 """
