@@ -129,7 +129,7 @@ class Broker:
     @property
     def env(self):
         """What a role is told to use it."""
-        return {"KAFKA_BROKERS": self.address, "KAFKA_CONNECT_S": "60"}
+        return {"KAFKA_BROKERS": self.address, "KAFKA_CONNECT_S": "60", "KAFKA_TOPICS_S": "0"}
 
     def secured(self, listener, **more):
         """What a role is told to use *listener*: tls, sasl or mtls."""

@@ -218,6 +218,10 @@ class KafkaSettings:
     kafka_connect_s: float = setting(
         "KAFKA_CONNECT_S", number(0.1, 600), "10", "how long it may take to let us in"
     )
+    # gunicorn gives up a worker that does not start within a minute.
+    kafka_topics_s: float = setting(
+        "KAFKA_TOPICS_S", number(0, 45), "40", "how long to wait for topics that are being made"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ from linewatch.errors import (
 from linewatch.events import Record
 from linewatch.settings import KafkaSettings
 
+log = logging.getLogger(__name__)
+
 #: A record with its headers; Kafka's own default.
 MOST_BYTES: Final = 1024 * 1024
 #: How long Kafka may take to acknowledge what was sent.
@@ -91,6 +93,7 @@ class Brokers:
     def __init__(self, told: KafkaSettings) -> None:
         self._told = told
         self._patience_s = told.kafka_connect_s
+        self._topics_s = told.kafka_topics_s
         self._options: dict[str, Any] = {
             "bootstrap_servers": list(told.kafka_brokers),
             "security_protocol": _protocol(told),
@@ -139,22 +142,35 @@ class Brokers:
             raise Unavailable(f"Kafka at {where} does not let us in: {why}") from error
 
     def check(self, topics: Iterable[str] = ()) -> None:
-        """Return if a broker lets us in and has *topics*.
+        """Return once a broker lets us in and has *topics*.
+
+        Topics are waited for: where everything is applied at once they are being made, and
+        Knative never again calls a revision ready whose first container ended by an error.
 
         Raises:
             SettingsError: it does not; the settings are wrong or Kafka is away.
         """
+        wanted = frozenset(topics)
+        deadline_s = time.monotonic() + self._topics_s
+        missing = self._missing_of(wanted)
+        if missing and self._topics_s:
+            log.warning("waits %.0f s for Kafka's topic %s", self._topics_s, ", ".join(missing))
+        while missing and time.monotonic() < deadline_s:
+            time.sleep(_AGAIN_S)
+            missing = self._missing_of(wanted)
+        if missing:
+            raise SettingsError(
+                f"Kafka has no topic {', '.join(missing)}: run `python -m eventing.topics`"
+            )
+
+    def _missing_of(self, topics: frozenset[str]) -> list[str]:
         try:
-            missing = sorted(set(topics) - self.topics())
+            return sorted(topics - self.topics())
         except Unavailable as error:
             raise SettingsError(
                 f"{error.detail} (KAFKA_BROKERS, SSL_CERT_PATH, KAFKA_CLIENT_CERT, "
                 "KAFKA_SASL_MECHANISM, KAFKA_USERNAME, KAFKA_PASSWORD)"
             ) from None
-        if missing:
-            raise SettingsError(
-                f"Kafka has no topic {', '.join(missing)}: run `python -m eventing.topics`"
-            )
 
     def topics(self) -> frozenset[str]:
         """Return the names of all topics.

@@ -159,6 +159,15 @@ def test_missing_topics_are_told(kafka, topic):
         kafka.brokers().check([topic, "absent"])
 
 
+def test_topics_being_made_are_waited_for(kafka):
+    """A topic that is made while a role starts does not fail the start."""
+    name = unique("late")
+    making = threading.Timer(1.0, kafka.make_topics, (name,))
+    making.start()
+    kafka.brokers(**{**kafka.env, "KAFKA_TOPICS_S": "40"}).check([name])
+    making.join()
+
+
 @pytest.mark.parametrize("listener", ["tls", "sasl", "mtls"])
 def test_secured_listeners_let_in(kafka, topic, listener):
     """TLS, TLS with a login, and TLS with our own certificate each carry records."""
