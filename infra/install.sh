@@ -46,8 +46,10 @@ install_packages() {
     fi
     say "installing Debian packages: $missing"
     export DEBIAN_FRONTEND=noninteractive
+    # Another apt may be at work, as right after a machine starts: its lists are as good as ours.
+    apt-get update -qq >&2 || true
     # shellcheck disable=SC2086 # a list of words
-    { apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing; } >&2 ||
+    apt-get -o DPkg::Lock::Timeout=180 install -y -qq --no-install-recommends $missing >&2 ||
         say "apt-get failed: going on without $missing"
 }
 

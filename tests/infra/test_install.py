@@ -120,7 +120,8 @@ def test_root_installs_packages(place):
     code, said, calls = place.run(MISSING="libfst-tools")
     assert code == 0
     assert "installing Debian packages: libfst-tools" in said
-    assert "apt-get install -y -qq --no-install-recommends libfst-tools\n" in calls
+    waits = "-o DPkg::Lock::Timeout=180"
+    assert f"apt-get {waits} install -y -qq --no-install-recommends libfst-tools\n" in calls
 
 
 def test_browser_is_for_tests(place):
