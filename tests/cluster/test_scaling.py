@@ -8,6 +8,7 @@ from tests.cluster import deployment
 from tests.cluster.kube import eventually
 from tests.cluster.lines import Playing, assert_complete, calls_of, line_of
 from tests.cluster.scores import on_board, scored
+from tests.cluster.spread import are_live
 
 BURST = "autoscaling.knative.dev/target-burst-capacity"
 
@@ -49,8 +50,10 @@ def test_activator_comes_and_goes(cluster, disturbed):
 @pytest.mark.timeout(900)
 def test_traffic_splits_and_returns(cluster, topics, gate, run):
     """Half of the traffic goes to another model and comes back: no call loses a chunk or a word."""
-    calls = calls_of(run, 2, 200)
+    # So many that the revision that comes is given some.
+    calls = calls_of(run, 6, 200)
     with Playing(calls, [line_of(call, gate) for call in calls]) as playing:
+        eventually(lambda: are_live(cluster, calls), 45)
         cluster.demo("30-traffic-split")
         playing.end()
     assert_complete(topics, calls)
