@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -56,26 +57,20 @@ def short(names, seed):
 
 
 def side_by_side(names, seed):
-    """Run the cases *names* in lanes, each a process of its own that ends with this one."""
+    """Run the cases *names* in lanes, each case a process of its own that ends with this one."""
     known = len(kept())
-    lanes = [_start_lane(names[number::LANES], seed) for number in range(LANES)]
-    for lane in lanes:
-        lane.wait()
+    with ThreadPoolExecutor(LANES) as lanes:
+        list(lanes.map(lambda name: _run_beside(name, seed), names))
     rows = [row for row, _ in kept()[known:]]
     missing = set(names) - {row.case for row in rows}
     if missing:
-        sys.exit(f"a lane ended without {', '.join(sorted(missing))}: see above")
+        sys.exit(f"ended without {', '.join(sorted(missing))}: see above")
     return rows
 
 
-def _start_lane(names, seed):
-    command = [sys.executable, "-m", "tests.chaos", "--lane", "--seed", str(seed), *names]
-    return subprocess.Popen(tethered(command), cwd=ROOT, env=os.environ)
-
-
-def lane(names, seed):
-    """Run the cases *names* one after the other."""
-    return [measured(name, SHORT[name], seed, "short") for name in names]
+def _run_beside(name, seed):
+    command = [sys.executable, "-m", "tests.chaos", "--beside", "--seed", str(seed), name]
+    subprocess.run(tethered(command), cwd=ROOT, env=os.environ, check=False)
 
 
 def long(part, seed):
@@ -99,7 +94,7 @@ def main(words):
     parser.add_argument("cases", nargs="*", choices=[[], *SHORT], metavar="CASE")
     parser.add_argument("--seed", type=int, default=0, help="repeats a run; drawn and told if 0")
     parser.add_argument("--part", choices=LONG, help="run this long part")
-    parser.add_argument("--lane", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--beside", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--report", action="store_true", help="write docs/reliability.md")
     asked = parser.parse_args(words)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -108,8 +103,9 @@ def main(words):
     if asked.report:
         report.write()
         return 0
-    if asked.lane:
-        return sum(not row.holds for row in lane(asked.cases, asked.seed))
+    if asked.beside:
+        (name,) = asked.cases
+        return int(not measured(name, SHORT[name], asked.seed, "short").holds)
     seed = asked.seed or random.SystemRandom().randrange(1, 1 << 31)
     print(f"seed {seed}, commit {commit()}", flush=True)
     rows = long(asked.part, seed) if asked.part else short(asked.cases, seed)

@@ -258,11 +258,9 @@ SHORT = {
 ALONE = (
     "worker-kills",
     "whole-kills",
-    "recovery-5",
     "recovery-10",
     "recovery-20",
     "pause-10",
-    "rollout",
     "overload",
 )
 

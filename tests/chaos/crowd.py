@@ -124,9 +124,13 @@ class Crowd:
             for channel in call.line.channels
         ]
 
+    def begin_no_more(self):
+        """Let no call follow those going on."""
+        self._finishing.set()
+
     def finish(self):
         """Begin no more calls, say those going on to their end; tell whether all were taken."""
-        self._finishing.set()
+        self.begin_no_more()
         self._thread.join()
         for line in self.lines.values():
             line.finish()

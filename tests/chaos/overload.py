@@ -31,6 +31,8 @@ def overload(chance):
         workers = [decoder.worker for decoder in site.fleet.decoders]
         with Crowd(site.fleet.urls, chance, count=CALLS, speed=1.0, scripts=scripts) as crowd:
             within(30, lambda: len({a.key for a in crowd.ear.answers}) == 2 * CALLS, "all talk")
+            # A call that followed one of them would be a new one, and refused like the others.
+            crowd.begin_no_more()
             time.sleep(2)
             marks = [time.monotonic()]
             time.sleep(CALM_S)
