@@ -22,7 +22,7 @@ CONNECT_S: Final = 0.25
 #: Longer than a lease, so that what stood still may be adopted; shorter than a sender's patience.
 READ_S: Final = 1.6
 _WAIT_FOR_SLOT_S: Final = 0.1
-_COOKIES_REMEMBERED: Final = 4096
+_COOKIES_REMEMBERED: Final = 512
 #: Addresses of pods that are gone are dropped when so many are known.
 _POOLS: Final = 64
 #: What is left of a process that was killed takes connections for so long.

@@ -12,6 +12,8 @@ from linewatch.calls import ChannelKey
 from linewatch.decoder.claims import Owner, Pod, Pressure
 
 _REMEMBERED: Final = 8192
+#: Looks for which an owner is noted: calls end without a word to who only passed them on.
+_NOTED: Final = 120
 #: Above this part of Redis' memory or of the outbox's limit no new call is taken.
 FULL: Final = 0.8
 #: A pod gives sessions up when it owns so many times its share.
@@ -40,7 +42,9 @@ class Placing:
         self._pods: dict[str, Pod] = {}
         self._alike = 0
         self._pressure = Pressure(0.0, 0)
-        self._owners: OrderedDict[ChannelKey, Owner] = OrderedDict()
+        self._looks = 0
+        # With the look at which it was noted, oldest first.
+        self._owners: OrderedDict[ChannelKey, tuple[Owner, int]] = OrderedDict()
 
     def refresh(self, pods: Sequence[Pod], pressure: Pressure) -> None:
         """Take in what the store says."""
@@ -48,10 +52,19 @@ class Placing:
         self._alike = self._alike + 1 if seen.keys() == self._pods.keys() else 0
         self._pods = seen
         self._pressure = pressure
+        self._looks += 1
+        self._forget_older(self._looks - _NOTED)
+
+    def _forget_older(self, look: int) -> None:
+        # Others note and forget meanwhile.
+        for key, (_, noted_at) in self._owners.copy().items():
+            if noted_at >= look:
+                break
+            self.forget(key)
 
     def remember(self, key: ChannelKey, owner: Owner) -> None:
         """Note who owns a session."""
-        self._owners[key] = owner
+        self._owners[key] = owner, self._looks
         self._owners.move_to_end(key)
         if len(self._owners) > _REMEMBERED:
             self._owners.popitem(last=False)
@@ -63,7 +76,7 @@ class Placing:
     def doubt(self, pod_id: str) -> None:
         """Forget all that was noted of a silent pod: the store knows whether it still lives."""
         self._pods.pop(pod_id, None)
-        noted = [key for key, owner in self._owners.copy().items() if owner.pod == pod_id]
+        noted = [key for key, (owner, _) in self._owners.copy().items() if owner.pod == pod_id]
         for key in noted:
             self.forget(key)
 
@@ -71,7 +84,7 @@ class Placing:
         """Return the pod to ask first: one noted, else one that a cookie names, if alive."""
         noted = self._owners.get(key)
         if noted:
-            return noted
+            return noted[0]
         return self._owner(hinted) if hinted and hinted != self._pod else None
 
     def other(self, sessions: int) -> Owner | None:

@@ -144,6 +144,17 @@ class TestLikelyOwner:
         """Forgetting what was not noted is harmless."""
         placed(0).forget(AGENT)
 
+    def test_old_notes_are_dropped(self, monkeypatch):
+        """Whose call was not noted for some looks is forgotten: the call may have ended."""
+        monkeypatch.setattr(module, "_NOTED", 2)
+        known, owner = placed(0, 0), Owner("pod-1", 1, "http://1")
+        known.remember(AGENT, owner)
+        known.refresh(seen(0, 0), CALM)
+        known.remember(CUSTOMER, owner)
+        for expected in ([owner, owner], [None, owner], [None, None]):
+            known.refresh(seen(0, 0), CALM)
+            assert [known.likely_owner(key, None) for key in (AGENT, CUSTOMER)] == expected
+
     def test_memory_is_bounded(self, monkeypatch):
         """Only so many owners are remembered: the oldest is forgotten first."""
         monkeypatch.setattr(module, "_REMEMBERED", 2)
