@@ -15,6 +15,10 @@ from tests.chaos.verdict import Verdict, judged
 
 #: Calls for which there is room; so many more come.
 CALLS = 20
+#: So that those that are to be taken are taken at once: a decoder knows how full the other was
+#: a second ago.
+SPARE_CHANNELS = 2
+SPARE_S = 20
 SLOWER = 1.5
 #: Below this a ratio is the scheduler's.
 LEAST_S = 0.02
@@ -26,8 +30,8 @@ UNAVAILABLE = 503
 def overload(chance):
     """Let as many calls again come as there is room for, for 20 s or ``OVERLOAD_S``."""
     for_s = float(os.environ.get("OVERLOAD_S", "20"))
-    scripts = (Script(1, CALM_S + for_s + 10), Script(2, CALM_S + for_s + 10))
-    with rig(2, CAPACITY=str(CALLS)) as site:
+    scripts = tuple(Script(seed, CALM_S + for_s + SPARE_S) for seed in (1, 2))
+    with rig(2, CAPACITY=str(CALLS + SPARE_CHANNELS)) as site:
         workers = [decoder.worker for decoder in site.fleet.decoders]
         with Crowd(site.fleet.urls, chance, count=CALLS, speed=1.0, scripts=scripts) as crowd:
             within(30, lambda: _taken(crowd) == 2 * CALLS, "all are taken")
