@@ -30,6 +30,8 @@ from tests.chaos.rig import TooLong
 from tests.chaos.row import Row, code, commit, keep, kept, markdown
 from tests.chaos.verdict import Verdict
 
+LANES = 2
+
 
 def measured(name, case, seed, part):
     """Run one case, say and keep its row."""
@@ -42,9 +44,6 @@ def measured(name, case, seed, part):
     keep(row, part=part, seed=seed, at=datetime.now(UTC).isoformat(timespec="seconds"))
     print(" | ".join(row.cells()), flush=True)
     return row
-
-
-LANES = 2
 
 
 def short(names, seed):

@@ -145,7 +145,7 @@ class Brokers:
         """Return once a broker lets us in and has *topics*.
 
         Topics are waited for: where everything is applied at once they are being made, and
-        Knative never again calls a revision ready whose first container ended by an error.
+        Knative 1.15 was seen to leave a revision unready whose first container ended by an error.
 
         Raises:
             SettingsError: it does not; the settings are wrong or Kafka is away.

@@ -200,7 +200,7 @@ class TestGunicorn:
         assert caught.value.code == 2
         assert "one worker" in capsys.readouterr().err
 
-    def test_leaves_at_once(self, conf):
+    def test_leaves_at_once(self):
         """A worker told to end closes its door and drops its lease before its last answers."""
         told, door = [], socket.socket()
         leaving = worker_with(pod=SimpleNamespace(stop=lambda: told.append("left")))

@@ -93,6 +93,14 @@ def good_call(decoder, name, timeout_s=25):
     return line.close(timeout_s)
 
 
+def test_no_header_moves_the_application(decoder):
+    """SCRIPT_NAME of a sender is dropped, though it comes from this machine as a proxy's would."""
+    asked = urllib3.request(
+        "GET", f"{decoder.url}/x/health/liveness", headers={"SCRIPT_NAME": "/x"}
+    )
+    assert asked.status == 404
+
+
 SLOW = {
     "idle": b"",
     "head": HEAD,
