@@ -156,6 +156,14 @@ class Crowd:
             time.sleep(0.02)
         return [found.get(key, float("inf")) for key in wanted]
 
+    def replies_s(self, since_s=0.0, until_s=float("inf")):
+        """Return how long each step took to be taken that was sent in a time."""
+        return [
+            answer.answered_s - answer.sent_s
+            for answer in list(self.ear.answers)
+            if answer.status == OK and since_s <= answer.sent_s < until_s
+        ]
+
     def _is_done(self, call, channel):
         return self.lines[call].sender(channel).done
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from linewatch import keys
 from linewatch.events import PARTITIONS
 from linewatch.events import TOPICS as BY_TYPE
-from tests.chaos.crowd import OK, Crowd
+from tests.chaos.crowd import Crowd
 from tests.chaos.kills import BRIEF
 from tests.chaos.rig import rig, within
 from tests.chaos.row import Row, quantile
@@ -68,9 +68,8 @@ def _copies(broker, crowd):
 
 
 def _row(verdict, crowd, marks, down_s):
-    taken = [answer for answer in crowd.ear.answers if answer.status == OK]
-    before = [a.answered_s - a.sent_s for a in taken if a.sent_s < marks["down_s"]]
-    during = [a.answered_s - a.sent_s for a in taken if marks["down_s"] <= a.sent_s < marks["up_s"]]
+    before = crowd.replies_s(until_s=marks["down_s"])
+    during = crowd.replies_s(marks["down_s"], marks["up_s"])
     calm_ms, cut_ms = 1000 * quantile(before, 0.5), 1000 * quantile(during, 0.5)
     late = marks["drained_s"] > DRAIN_AIM_S
     return Row(

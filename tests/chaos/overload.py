@@ -69,18 +69,10 @@ def _come(site, chance, for_s):
         return {"answers": list(more.ear.answers), "status": status, "retry": retry}
 
 
-def _p95(crowd, since_s, until_s):
-    took = [
-        a.answered_s - a.sent_s
-        for a in crowd.ear.answers
-        if a.status == OK and since_s <= a.sent_s < until_s
-    ]
-    return quantile(took, 0.95)
-
-
 def _row(verdict, crowd, marks, more, grown_mib):
     begun_s, come_s, gone_s = marks
-    calm_s, crowded_s = _p95(crowd, begun_s, come_s), _p95(crowd, come_s, gone_s)
+    calm_s = quantile(crowd.replies_s(begun_s, come_s), 0.95)
+    crowded_s = quantile(crowd.replies_s(come_s, gone_s), 0.95)
     ratio = crowded_s / max(calm_s, LEAST_S)
     statuses = [answer.status for answer in more["answers"]]
     refused = statuses.count(UNAVAILABLE)

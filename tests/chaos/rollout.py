@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from linewatch.decoder.store import VERSION
-from tests.chaos.crowd import OK, Crowd
+from tests.chaos.crowd import Crowd
 from tests.chaos.faults import longest_refusal
 from tests.chaos.oracle import Script
 from tests.chaos.rig import rig
@@ -65,9 +65,10 @@ def replaced(chance, calls, pods):
             said = crowd.finish()
         site.drain()
         verdict = judged(site.client, crowd) + Verdict(lost=not said)
-    amid_s = _p99(crowd, since_s, until_s)
+    before_s = quantile(crowd.replies_s(until_s=since_s), 0.99)
+    amid_s = quantile(crowd.replies_s(since_s, until_s), 0.99)
     refusals = longest_refusal(crowd.ear.answers)
-    return Replaced(verdict, _p99(crowd, 0.0, since_s), amid_s, refusals)
+    return Replaced(verdict, before_s, amid_s, refusals)
 
 
 def _replace(site, crowd, old):
@@ -77,12 +78,3 @@ def _replace(site, crowd, old):
     crowd.reach(site.fleet.urls)
     old.process.terminate()
     old.process.wait(30)
-
-
-def _p99(crowd, since_s, until_s):
-    took = [
-        answer.answered_s - answer.sent_s
-        for answer in crowd.ear.answers
-        if answer.status == OK and since_s <= answer.sent_s < until_s
-    ]
-    return quantile(took, 0.99)
