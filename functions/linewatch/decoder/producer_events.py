@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cloudevents.core.v1.event import CloudEvent
@@ -25,7 +26,7 @@ class HeardOn:
 Deed = CallStart | CallEnd | HeardOn
 
 
-def events_of(content_type: str, headers: dict[str, str], body: bytes) -> list[CloudEvent]:
+def events_of(content_type: str, headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:
     """Read one event, binary or structured, or a batch of them.
 
     Raises:

@@ -344,18 +344,53 @@ class TestRoutes:
         assert found["linewatch_decoder_steps"].samples[0].value == 1
         assert found["linewatch_decoder_commit_seconds"].samples
 
-    def test_own_fault_is_a_problem(self, web, service, caplog):
+    @pytest.mark.parametrize("ask", [audio, lambda web: post_good(web, f"{AGENT}/end")])
+    def test_own_fault_is_a_problem(self, web, service, caplog, ask):
         """A fault of ours is a 500 problem; neither answer nor log repeat what was said."""
 
         def fail(_):
             raise ValueError("card number 4111")
 
         service.road.travel = fail
-        reply = audio(web)
+        reply = ask(web)
         assert "4111" not in reply.text
         problem(reply, 500, "internal-error")
         assert "4111" not in caplog.text
         assert "ValueError" in caplog.text
+
+
+class TestFastLane:
+    """Chunks, which do not go through Flask."""
+
+    @pytest.fixture(name="both")
+    def _both(self, service):
+        """A client of the whole decoder, and one of its Flask alone."""
+        whole, flask = app_of(service), app_of(service)
+        flask.wsgi_app = flask.wsgi_app._others
+        return [app.test_client(use_cookies=False) for app in (whole, flask)]
+
+    @pytest.mark.parametrize("wrong", [
+        {}, {"ce_type": "x"}, {"channel": "/v1/calls/-/channels/agent"},
+        {"channel": "/v1/calls/c%C3%A9/channels/agent"}, {"channel": "/v1/calls/c1/channels/both"},
+        {"body": b""}, {"body": b"x" * (BODY_LIMIT + 1)}, {"Content_Encoding": "gzip"},
+        {"after": "x"}, {"ce_sequence": "9"}, {"Cookie": f"{COOKIE}=forged"},
+    ])  # fmt: skip
+    def test_answers_as_flask_does(self, both, wrong):
+        """A chunk, good or bad, is answered the same as by the route that Flask has for it."""
+        audio(both[0])
+        first, second = (audio(web, **wrong) for web in both)
+        assert (first.status, first.data) == (second.status, second.data)
+        assert [name for name, _ in first.headers] == [name for name, _ in second.headers]
+
+    def test_only_chunks(self, service):
+        """Nothing but a chunk passes Flask by."""
+        seen = []
+        web = app_of(service)
+        web.before_request(lambda: seen.append(True))
+        audio(web.test_client())
+        assert not seen
+        web.test_client().get(f"{AGENT}/audio")
+        assert seen
 
 
 class TestTenants:
