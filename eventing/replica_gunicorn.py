@@ -15,7 +15,7 @@ from typing import Any
 PARENT = "ACTIVATOR_PID"
 _PR_SET_PDEATHSIG = 1
 
-worker_class = "gthread"
+worker_class = "linewatch.serving.worker.Worker"
 workers = 1
 threads = 8
 keepalive = 300

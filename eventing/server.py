@@ -23,7 +23,7 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._create = create
         self._options: dict[str, Any] = {
             "bind": bind,
-            "worker_class": "gthread",
+            "worker_class": "linewatch.serving.worker.Worker",
             "workers": 1,
             "threads": threads,
             # Longer than any caller keeps an idle connection, so none is closed in its hands.

@@ -15,7 +15,11 @@ ROOT = Path(__file__).parents[2]
 def test_one_threaded_worker():
     """A function is one worker with 8 threads and no control socket."""
     told = replica_gunicorn
-    assert (told.worker_class, told.workers, told.threads) == ("gthread", 1, 8)
+    assert (told.worker_class, told.workers, told.threads) == (
+        "linewatch.serving.worker.Worker",
+        1,
+        8,
+    )
     assert told.control_socket_disable
 
 

@@ -68,14 +68,11 @@ def test_process_serves_kept_connection(sink, redis_url):
 
 
 def test_options_are_ours():
-    """The server is one gthread worker and keeps connections longer than its callers do."""
+    """The server is one worker of ours and keeps connections longer than its callers do."""
     ended = []
     server = Server(lambda: "app", "127.0.0.1:0", 7, lambda: ended.append(1))
-    assert (server.cfg.worker_class_str, server.cfg.workers, server.cfg.threads) == (
-        "gthread",
-        1,
-        7,
-    )
+    assert server.cfg.worker_class_str == "linewatch.serving.worker.Worker"
+    assert (server.cfg.workers, server.cfg.threads) == (1, 7)
     assert server.cfg.keepalive >= 300
     assert server.cfg.control_socket_disable
     assert server.load() == "app"

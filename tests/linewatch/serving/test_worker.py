@@ -177,6 +177,16 @@ def test_bombs_are_not_unpacked(bounded):
         assert asked(bounded, head, bomb)[0] == 415
 
 
+def test_answer_comes_at_once(bounded):
+    """Head and body of an answer are sent together: nobody wakes up for half of it."""
+    with _connect(bounded) as opened:
+        for _ in range(3):
+            opened.sendall(SLOW["kept"])
+            head, _, body = opened.recv(65536).partition(b"\r\n\r\n")
+            assert b"content-length: %d" % len(body) in head.lower()
+            assert json.loads(body)
+
+
 def audio(seq, samples=2000, extra=b"", body=None):
     """Return a good chunk as bytes."""
     number = b"ce-sequence: %d\r\nce-position: %d\r\n" % (seq, seq * samples)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linewatch.decoder.arrival import HEAD_LIMIT, Arrival
 from linewatch.errors import LinewatchError
+from linewatch.serving.arrival import HEAD_LIMIT, Arrival
 from tests.linewatch.decoder.pods import tried
 
 LIMIT = 1000

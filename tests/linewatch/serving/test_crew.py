@@ -1,0 +1,107 @@
+"""The threads that serve requests."""
+
+from __future__ import annotations
+
+import threading
+from queue import SimpleQueue
+
+import pytest
+
+from linewatch.serving.crew import Crew
+
+WAIT_S = 5
+
+
+@pytest.fixture(name="crew")
+def _crew():
+    """Two threads, which end with the test."""
+    crew = Crew(2)
+    yield crew
+    crew.shutdown()
+
+
+class Held:
+    """A job that runs until it is let go."""
+
+    def __init__(self):
+        self.began, self.may_end = threading.Event(), threading.Event()
+        self.thread = None
+
+    def __call__(self):
+        """Run."""
+        self.thread = threading.current_thread()
+        self.began.set()
+        assert self.may_end.wait(WAIT_S)
+
+
+def done_by(crew):
+    """Return the thread that does a job at once."""
+    told = SimpleQueue()
+    crew.submit(lambda: told.put(threading.current_thread()))
+    return told.get(timeout=WAIT_S)
+
+
+def idle(crew, count):
+    """Wait until *count* threads are idle."""
+    for _ in range(WAIT_S * 100):
+        if len(crew._idle) == count:
+            return
+        threading.Event().wait(0.01)
+    pytest.fail(f"{len(crew._idle)} threads are idle")
+
+
+def test_no_more_threads_than_said(crew):
+    """A third job waits until one of two threads is free, and is not lost."""
+    first, second, third = Held(), Held(), Held()
+    for job in (first, second, third):
+        crew.submit(job)
+    assert first.began.wait(WAIT_S)
+    assert second.began.wait(WAIT_S)
+    assert not third.began.wait(0.05)
+    first.may_end.set()
+    assert third.began.wait(WAIT_S)
+    assert third.thread is first.thread
+    second.may_end.set()
+    third.may_end.set()
+
+
+def test_no_thread_before_it_is_needed(crew):
+    """One job after the other is done by one thread."""
+    first = done_by(crew)
+    for _ in range(5):
+        idle(crew, 1)
+        assert done_by(crew) is first
+
+
+def test_last_free_goes_first(crew):
+    """Of two idle threads the one that worked last takes the next job."""
+    first, second = Held(), Held()
+    for job in (first, second):
+        crew.submit(job)
+        assert job.began.wait(WAIT_S)
+    first.may_end.set()
+    idle(crew, 1)
+    second.may_end.set()
+    idle(crew, 2)
+    assert [done_by(crew), idle(crew, 2), done_by(crew)] == [second.thread, None, second.thread]
+
+
+def test_threads_end_at_the_end():
+    """An idle thread ends at once, a busy one once its job is done."""
+    crew = Crew(2)
+    quick = done_by(crew)
+    idle(crew, 1)
+    slow, other = Held(), Held()
+    for job in (slow, other):
+        crew.submit(job)
+        assert job.began.wait(WAIT_S)
+    other.may_end.set()
+    idle(crew, 1)
+    crew.shutdown()
+    other.thread.join(WAIT_S)
+    assert not other.thread.is_alive()
+    assert slow.thread.is_alive()
+    slow.may_end.set()
+    slow.thread.join(WAIT_S)
+    assert not slow.thread.is_alive()
+    assert quick in {slow.thread, other.thread}
