@@ -13,7 +13,7 @@ role=${1:-${ROLE:-}}
 # One worker: a function's state is in Redis, and it scales by pods. Eight threads, as
 # containerConcurrency says. Kept connections live longer than the queue-proxy's pool keeps them.
 function_of() {
-    set -- -m gunicorn --worker-class gthread --workers 1 --threads 8 --keep-alive 300 \
+    set -- -m gunicorn --worker-class linewatch.serving.worker.Worker --workers 1 --threads 8 --keep-alive 300 \
         --graceful-timeout 10 --no-control-socket --log-level warning --bind "$BIND:$PORT" "$@"
     exec "$python" "$@"
 }

@@ -74,7 +74,8 @@ def command(port: int) -> list[str]:
     """Return the command that the activator and the image start the service with."""
     return [
         *(sys.executable, "-m", "gunicorn", "--no-control-socket", "-b", f"127.0.0.1:{port}"),
-        *("-k", "gthread", "--workers", "1", "--threads", "8", "--log-level", "warning"),
+        *("-k", "linewatch.serving.worker.Worker", "--workers", "1", "--threads", "8"),
+        *("--keep-alive", "300", "--log-level", "warning"),
         "linewatch.sentiment.app:create()",
     ]
 
