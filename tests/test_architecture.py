@@ -32,6 +32,7 @@ OWNERS = {
         "eventing/log_redis.py",
     },
     "kafka": {"functions/linewatch/decoder/brokers.py", "eventing/log_kafka.py"},
+    "gunicorn": {"functions/linewatch/serving/worker.py", "eventing/server.py"},
     "opentelemetry": {"functions/linewatch/otlp.py"},
     "spacy": {"functions/linewatch/sentiment/scorer.py"},
     "spacytextblob": {"functions/linewatch/sentiment/scorer.py"},
