@@ -29,7 +29,7 @@ def test_names_are_in_lower_case():
     ("after=&x=%41", "/p?after=&x=%41", {"after": "", "x": "A"}),
     ("after=1&after=2", "/p?after=1&after=2", {"after": "1"}),
 ])  # fmt: skip
-def test_query(query, path, read):
+def test_query_is_read(query, path, read):
     """A query is read, its first value where it has several, and goes on as it came."""
     found = asked(QUERY_STRING=query)
     assert (found.path, found.query) == (path, read)
