@@ -228,11 +228,20 @@ class KafkaLog:
         offsets = _offsets(topic, {letter.partition: letter.offset + 1})
         self._ask(lambda admin: admin.alter_group_offsets(_replayer(source), offsets))
 
-    def make(self, topics: Mapping[str, int], replication: int) -> tuple[str, ...]:
-        """Make those of *topics* that are not there; return their names."""
+    def make(self, topics: Mapping[str, int], replication: int, kept_s: int) -> tuple[str, ...]:
+        """Make those of *topics* that are not there, which drop records after *kept_s*.
+
+        Returns:
+            Their names.
+        """
         missing = set(topics) - self.brokers.topics()
+        configs = {"retention.ms": str(kept_s * 1000)}
         wanted = {
-            name: {"num_partitions": topics[name], "replication_factor": replication}
+            name: {
+                "num_partitions": topics[name],
+                "replication_factor": replication,
+                "configs": configs,
+            }
             for name in missing
         }
         if wanted:

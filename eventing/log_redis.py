@@ -6,6 +6,7 @@ behind the same methods.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 #: A topic that no group reads keeps about so many of its last records.
 KEPT: Final = 10_000
+#: ...and none for longer: what was said stands in alerts and dead letters too.
+KEPT_S: Final = 7 * 24 * 3600
 #: A consumer that did not touch an entry for so long is taken for dead.
 CLAIM_IDLE_MS: Final = 5_000
 _READ_S: Final = 1.0
@@ -219,14 +222,16 @@ class RedisLog:
     def lags(self, topic: str, groups: Sequence[str]) -> tuple[int, ...]:
         """Return each one's lag in entries, and drop what every one of *groups* acknowledged.
 
-        A topic without groups keeps its last `KEPT` records.
+        A topic without groups keeps its last `KEPT` records, each for `KEPT_S`.
         """
+        oldest_ms = round((time.time() - KEPT_S) * 1000)
         streams = [keys.log(topic, partition) for partition in _ALL]
         with _translated(), self._client.pipeline(transaction=False) as pipe:
             for stream in streams:
                 if groups:
                     self._survey(keys=[stream], args=list(groups), client=pipe)
                 else:
+                    pipe.xtrim(stream, minid=oldest_ms, approximate=False)
                     pipe.xtrim(stream, maxlen=-(-KEPT // PARTITIONS), approximate=True)
             replies = pipe.execute()
         return tuple(sum(column) for column in zip(*replies, strict=True)) if groups else ()

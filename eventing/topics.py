@@ -27,6 +27,12 @@ class TopicsSettings(KafkaSettings):
     replication: int = setting(
         "KAFKA_REPLICATION", settings.whole(1, 100), "1", "copies of each new topic"
     )
+    kept_hours: int = setting(
+        "KAFKA_KEPT_HOURS",
+        settings.whole(1, 24 * 366),
+        "168",
+        "hours after which a new topic drops what was said",
+    )
     manifests: str = setting(
         "MANIFESTS", str, str(topology.FOLDER), "folder of the eventing manifests"
     )
@@ -42,7 +48,7 @@ def make(told: TopicsSettings) -> tuple[str, ...]:
         raise SettingsError("KAFKA_BROKERS must be set: the log in Redis needs no topics made")
     wanted = topology.load(Path(told.manifests)).topics
     with closing(KafkaLog(Brokers(told), told.kafka_connect_s)) as event_log:
-        return event_log.make(wanted, told.replication)
+        return event_log.make(wanted, told.replication, told.kept_hours * 3600)
 
 
 def main(env: Mapping[str, str]) -> int:

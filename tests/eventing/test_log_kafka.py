@@ -310,8 +310,8 @@ def test_missing_topic_is_awaited(kafka, log, told, function, run):
 def test_topics_are_made_once(kafka, log):
     """Only what is missing is made, with the partitions it is to have."""
     first, second = unique("made"), unique("made")
-    assert log.make({first: 3}, 1) == (first,)
-    assert log.make({first: 3, second: 12}, 1) == (second,)
+    assert log.make({first: 3}, 1, 60) == (first,)
+    assert log.make({first: 3, second: 12}, 1, 60) == (second,)
     assert {first, second} <= log.brokers.topics()
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from eventing.log_redis import KEPT, Group, RedisLog
+from eventing.log_redis import KEPT, KEPT_S, Group, RedisLog
 from eventing.replica import free_port
 from linewatch import keys
 from linewatch.decoder.relay import connect
@@ -155,6 +155,16 @@ def test_ungrouped_topic_keeps_last(log, client):
     assert log.lags("alerts", []) == ()
     kept = client.xlen(keys.log("alerts", 0))
     assert KEPT // PARTITIONS <= kept < 2 * KEPT // PARTITIONS
+
+
+def test_ungrouped_topic_forgets(log, client):
+    """A topic that no group reads, as dead letters are, holds nothing longer than a week."""
+    stream = keys.log("dead-sentiment", 0)
+    for age_s in (KEPT_S + 60, KEPT_S - 60):
+        client.xadd(stream, {"n": str(age_s)}, id=f"{round((time.time() - age_s) * 1000)}-0")
+    log.lags("dead-sentiment", [])
+    ((_, kept),) = client.xrange(stream)
+    assert kept == {b"n": str(KEPT_S - 60).encode()}
 
 
 def test_entries_are_oldest_first(log):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from eventing import topics
 from tests.kafka_broker import write_manifests
@@ -29,6 +30,20 @@ def test_manifests_topics_are_made(kafka, folder, capsys):
     (told,) = admin.describe_topics([f"{name}-utterances"])
     admin.close()
     assert len(told["partitions"]) == 12
+
+
+@pytest.mark.parametrize(("env", "hours"), [({}, 168), ({"KAFKA_KEPT_HOURS": "2"}, 2)])
+def test_records_are_dropped_in_time(kafka, folder, env, hours):
+    """A new topic, dead letters too, keeps what was said for a week, or as long as is set."""
+    manifests, name = folder
+    assert topics.main({**kafka.env, "MANIFESTS": str(manifests), **env}) == 0
+    admin = kafka.brokers().connect(KafkaAdminClient)
+    names = {f"{name}-utterances", f"{name}-dead-sentiment"}
+    asked = [ConfigResource(ConfigResourceType.TOPIC, each) for each in names]
+    (told,) = admin.describe_configs(asked).values()
+    admin.close()
+    kept_ms = {topic: each["retention.ms"]["value"] for topic, each in told.items()}
+    assert kept_ms == dict.fromkeys(names, str(hours * 3_600_000))
 
 
 @pytest.mark.parametrize(
