@@ -13,7 +13,6 @@ import os
 import random
 
 from fakes import HashRecognizers
-from flask import request
 from redis.exceptions import RedisError
 
 from linewatch import keys
@@ -142,11 +141,21 @@ def create():
     built.start()
     app = app_of(built)
 
-    def stop_before_reply(response):
-        if response.status_code == 200 and request.path.endswith("/audio"):
-            _, _, _, call, _, channel, _ = request.path.split("/")
-            points.reach("before-reply", f"default|{call}|{channel}")
-        return response
+    answered = app.wsgi_app
 
-    app.after_request(stop_before_reply)
+    def stopped_before_reply(environ, start_response):
+        told = []
+
+        def begin(status, *rest):
+            told.append(status)
+            return start_response(status, *rest)
+
+        body = answered(environ, begin)
+        path = environ["PATH_INFO"]
+        if path.endswith("/audio") and told[0].startswith("200"):
+            _, _, _, call, _, channel, _ = path.split("/")
+            points.reach("before-reply", f"default|{call}|{channel}")
+        return body
+
+    app.wsgi_app = stopped_before_reply
     return app
