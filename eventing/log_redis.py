@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from redis.exceptions import RedisError, ResponseError
 
 from eventing.entry import Entry
-from eventing.topology import Source
+from eventing.topology import KEPT_S, Source
 from linewatch import keys
 from linewatch.decoder.relay import RedisLogWriter, connect
 from linewatch.errors import StoreUnavailable
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 #: A topic that no group reads keeps about so many of its last records.
 KEPT: Final = 10_000
-#: ...and none for longer: what was said stands in alerts and dead letters too.
-KEPT_S: Final = 7 * 24 * 3600
 #: A consumer that did not touch an entry for so long is taken for dead.
 CLAIM_IDLE_MS: Final = 5_000
 _READ_S: Final = 1.0
@@ -222,7 +220,7 @@ class RedisLog:
     def lags(self, topic: str, groups: Sequence[str]) -> tuple[int, ...]:
         """Return each one's lag in entries, and drop what every one of *groups* acknowledged.
 
-        A topic without groups keeps its last `KEPT` records, each for `KEPT_S`.
+        A topic without groups keeps its last `KEPT` records, each for `topology.KEPT_S`.
         """
         oldest_ms = round((time.time() - KEPT_S) * 1000)
         streams = [keys.log(topic, partition) for partition in _ALL]

@@ -30,7 +30,7 @@ class TopicsSettings(KafkaSettings):
     kept_hours: int = setting(
         "KAFKA_KEPT_HOURS",
         settings.whole(1, 24 * 366),
-        "168",
+        str(topology.KEPT_S // 3600),
         "hours after which a new topic drops what was said",
     )
     manifests: str = setting(

@@ -21,6 +21,8 @@ from linewatch.events import PARTITIONS
 FOLDER: Final = Path(__file__).parent
 _DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
 _DEFAULT_TIMEOUT_S: Final = 600.0
+#: How long topics hold what was said, dead letters too, where nobody says otherwise.
+KEPT_S: Final = 7 * 24 * 3600
 _KIND_OF_TOPICS: Final = "ConfigMap"
 _KIND_OF_SOURCE: Final = "KafkaSource"
 _KIND_OF_SINK: Final = "KafkaSink"

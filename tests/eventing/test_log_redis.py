@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from eventing.log_redis import KEPT, KEPT_S, Group, RedisLog
+from eventing.log_redis import KEPT, Group, RedisLog
 from eventing.replica import free_port
+from eventing.topology import KEPT_S
 from linewatch import keys
 from linewatch.decoder.relay import connect
 from linewatch.errors import StoreUnavailable
