@@ -41,6 +41,15 @@ def done_by(crew):
     return told.get(timeout=WAIT_S)
 
 
+def held_by(crew):
+    """Return two jobs that two threads have begun."""
+    jobs = Held(), Held()
+    for job in jobs:
+        crew.submit(job)
+        assert job.began.wait(WAIT_S)
+    return jobs
+
+
 def idle(crew, count):
     """Wait until *count* threads are idle."""
     for _ in range(WAIT_S * 100):
@@ -52,11 +61,8 @@ def idle(crew, count):
 
 def test_no_more_threads_than_said(crew):
     """A third job waits until one of two threads is free, and is not lost."""
-    first, second, third = Held(), Held(), Held()
-    for job in (first, second, third):
-        crew.submit(job)
-    assert first.began.wait(WAIT_S)
-    assert second.began.wait(WAIT_S)
+    (first, second), third = held_by(crew), Held()
+    crew.submit(third)
     assert not third.began.wait(0.05)
     first.may_end.set()
     assert third.began.wait(WAIT_S)
@@ -75,10 +81,7 @@ def test_no_thread_before_it_is_needed(crew):
 
 def test_last_free_goes_first(crew):
     """Of two idle threads the one that worked last takes the next job."""
-    first, second = Held(), Held()
-    for job in (first, second):
-        crew.submit(job)
-        assert job.began.wait(WAIT_S)
+    first, second = held_by(crew)
     first.may_end.set()
     idle(crew, 1)
     second.may_end.set()
@@ -91,10 +94,7 @@ def test_threads_end_at_the_end():
     crew = Crew(2)
     quick = done_by(crew)
     idle(crew, 1)
-    slow, other = Held(), Held()
-    for job in (slow, other):
-        crew.submit(job)
-        assert job.began.wait(WAIT_S)
+    slow, other = held_by(crew)
     other.may_end.set()
     idle(crew, 1)
     crew.shutdown()
