@@ -352,6 +352,8 @@ def app_of(service: Service) -> Flask:
     """Return the WSGI application of *service*, which somebody else starts."""
     app = Flask("linewatch.decoder", static_folder=None)
     app.url_map.merge_slashes = False
+    # Longer ones are refused before they are read; see `linewatch.serving.worker`.
+    app.config["MAX_CONTENT_LENGTH"] = intake.BODY_LIMIT
     app.extensions["linewatch"] = service
     edge = Edge(service)
     channel = "/v1/calls/<call>/channels/<channel>"

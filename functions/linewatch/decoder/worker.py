@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from linewatch.decoder.intake import BODY_LIMIT
 from linewatch.serving.worker import Worker as Served
 
 
 class Worker(Served):
     """Serves a decoder's requests, and says at once that it ends."""
-
-    body_limit = BODY_LIMIT
 
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's hook
         """Leave at once when told to end: close the socket, and let the pod say that it goes.

@@ -1,1 +1,1 @@
-"""How every HTTP service of ours is served: gunicorn, and a door in front of its threads."""
+"""How gunicorn serves decoder, functions, sink and activator: a door in front of its threads."""

@@ -1,7 +1,7 @@
 """gunicorn's threaded worker with a door: a thread serves a request only once it is whole.
 
 gunicorn's own gives a thread to whoever connects, and lets it wait for the rest of the
-request without end: as many slow senders as there are threads stop the decoder. Here one
+request without end: as many slow senders as there are threads stop the service. Here one
 selector reads them all, for a bounded time and within bounded memory.
 """
 
@@ -28,12 +28,14 @@ ARRIVAL_S: Final = 10.0
 ROOM_BYTES: Final = 32 * 1024 * 1024
 #: How long a sender may take to read its answer.
 ANSWER_S: Final = 5.0
-#: gunicorn's arbiter looks every second, and gives a silent worker sixty.
+#: Long before the arbiter takes a silent worker for a hung one: that is after 30 s at least.
 _BEAT_S: Final = 1.0
 #: How long an answered connection may still send what nobody reads: else it would be reset
 #: before the sender has read the answer.
 LINGER_S: Final = 2.0
 _LINGER_REQUESTS: Final = 4
+#: What an application takes that does not say.
+_BODY_BYTES: Final = 1024 * 1024
 _PIECE: Final = 64 * 1024
 _GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -75,15 +77,18 @@ class _Waiting:
 class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     """Serves requests that are whole; whoever takes too long is told so and let go."""
 
-    #: The longest body in bytes.
-    body_limit = 1024 * 1024
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - gunicorn's own
         super().__init__(*args, **kwargs)
         self._waiting: OrderedDict[Any, _Waiting] = OrderedDict()
         self._leaving: OrderedDict[Any, tuple[float, int]] = OrderedDict()
         self._held_bytes = 0
         self._next_beat_s = 0.0
+
+    @property
+    def body_limit(self) -> int:
+        """The longest body in bytes, as the application says by Flask's ``MAX_CONTENT_LENGTH``."""
+        config = getattr(self.wsgi, "config", {})
+        return int(config.get("MAX_CONTENT_LENGTH") or _BODY_BYTES)
 
     def get_thread_pool(self) -> Crew:
         """Return what serves requests; gunicorn's hook."""

@@ -7,6 +7,7 @@ import json
 import socket
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import urllib3
@@ -14,6 +15,7 @@ import urllib3
 from linewatch import events
 from linewatch.calls import Channel
 from linewatch.decoder.intake import BODY_LIMIT
+from linewatch.serving.worker import Worker
 from tests import fakes
 from tests.decoders import Fleet, line_to, own_redis
 
@@ -99,6 +101,16 @@ def test_no_header_moves_the_application(decoder):
         "GET", f"{decoder.url}/x/health/liveness", headers={"SCRIPT_NAME": "/x"}
     )
     assert asked.status == 404
+
+
+@pytest.mark.parametrize(("config", "limit"), [
+    ({"MAX_CONTENT_LENGTH": 8 << 20}, 8 << 20), ({"MAX_CONTENT_LENGTH": None}, 1 << 20),
+])  # fmt: skip
+def test_application_says_what_it_takes(config, limit):
+    """A body may be as long as the application says, whichever it is; else a megabyte."""
+    made = Worker.__new__(Worker)
+    made.wsgi = SimpleNamespace(config=config)
+    assert made.body_limit == limit
 
 
 SLOW = {
