@@ -27,8 +27,6 @@ graceful_timeout = 10
 # A hung decode is the watchdog's business; a threaded worker's heart beats beside it.
 timeout = 60
 control_socket_disable = True
-# Nobody may say by a header where the application lies: an ingress is no exception.
-forwarded_allow_ips = ""
 
 
 def on_starting(server: Any) -> None:  # noqa: ANN401 - gunicorn has no types

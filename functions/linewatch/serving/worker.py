@@ -83,6 +83,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._leaving: OrderedDict[Any, tuple[float, int]] = OrderedDict()
         self._held_bytes = 0
         self._next_beat_s = 0.0
+        # Nobody may say by a header where the application lies: a local proxy is no exception.
+        self.cfg.set("forwarded_allow_ips", "")
 
     @property
     def body_limit(self) -> int:
