@@ -23,7 +23,7 @@ from eventing.log_redis import RedisLog
 from eventing.replica import Replica
 from eventing.server import Server, log_to_stderr
 from eventing.sink import answer_problems
-from linewatch import settings
+from linewatch import kept, settings
 from linewatch.errors import NotFound, SettingsError, Unavailable
 from linewatch.settings import setting
 
@@ -156,7 +156,8 @@ class Activator:
         pool = self._pools.get(name)
         if pool is None or pool.port != port:
             timeout = urllib3.Timeout(connect=2, read=_ANSWER_S)
-            pool = urllib3.HTTPConnectionPool("127.0.0.1", port, maxsize=_THREADS, timeout=timeout)
+            url = f"http://127.0.0.1:{port}"
+            pool = kept.connections(url, timeout, _THREADS)
             self._pools[name] = pool
         return pool
 

@@ -11,6 +11,7 @@ from urllib3.util import parse_url
 
 from eventing.request import ERROR_BYTES, Event, Failure
 from eventing.topology import Source
+from linewatch import kept
 
 _RETRIED = frozenset(
     (
@@ -48,9 +49,8 @@ class Courier:
         self._path = parse_url(url).request_uri
         self._stopping = stopping
         self._retried = retried
-        self._pool = urllib3.connection_from_url(
-            url, maxsize=IN_FLIGHT, timeout=urllib3.Timeout(total=source.delivery.timeout_s)
-        )
+        timeout = urllib3.Timeout(total=source.delivery.timeout_s)
+        self._pool = kept.connections(url, timeout, IN_FLIGHT)
 
     def deliver(self, event: Event) -> Failure | None:
         """Return nothing once the function took *event*, else why it was given up.

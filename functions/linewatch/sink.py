@@ -8,7 +8,7 @@ import urllib3
 from cloudevents.core.v1.event import CloudEvent
 from urllib3.exceptions import HTTPError
 
-from linewatch import events
+from linewatch import events, kept
 from linewatch.errors import SinkUnavailable
 
 #: One connection for each thread that may score at the same time.
@@ -20,9 +20,8 @@ class Sink:
 
     def __init__(self, url: str, timeout_s: float) -> None:
         self._target = urllib3.util.parse_url(url).request_uri
-        self._pool = urllib3.connection_from_url(
-            url, maxsize=CONNECTIONS, retries=False, timeout=urllib3.Timeout(total=timeout_s)
-        )
+        timeout = urllib3.Timeout(total=timeout_s)
+        self._pool = kept.connections(url, timeout, CONNECTIONS, retries=False)
 
     def send(self, event: CloudEvent) -> None:
         """Post *event* in binary content mode.

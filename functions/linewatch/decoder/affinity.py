@@ -12,6 +12,7 @@ from typing import Final
 import urllib3
 from itsdangerous import BadData, BadSignature, Signer, URLSafeTimedSerializer
 
+from linewatch import kept
 from linewatch.decoder.claims import Owner
 from linewatch.errors import AnotherPod, Forbidden, OwnerBusy
 
@@ -202,8 +203,6 @@ class Forwarder:
             if len(self._pools) >= _POOLS:
                 self._pools.clear()
             timeout = urllib3.Timeout(connect=CONNECT_S, read=READ_S)
-            pool = urllib3.connection_from_url(
-                address, maxsize=self._connections, retries=False, timeout=timeout
-            )
+            pool = kept.connections(address, timeout, self._connections, retries=False)
             self._pools[address] = pool
         return pool

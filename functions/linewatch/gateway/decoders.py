@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import urllib3
 
+from linewatch import kept
 from linewatch.errors import Unavailable
 
 CONNECT_S: Final = 0.5
@@ -163,4 +164,4 @@ class Decoders:
 
 
 def _pool(url: str, timeout: urllib3.Timeout, connections: int) -> urllib3.HTTPConnectionPool:
-    return urllib3.connection_from_url(url, timeout=timeout, maxsize=connections, block=False)
+    return kept.connections(url, timeout, connections)
