@@ -210,8 +210,9 @@ def soaked(chance):
         f"no leak: 30 calls with churn, {for_s / 60:.0f} min",
         1,
         made.verdict,
-        f"RSS slope {made.slope_mib_h:+.2f} MiB/h after warm-up, descriptors"
-        f" {made.descriptors:+d}, keys left {made.keys}",
+        f"RSS slope {made.slope_mib_h:+.2f} MiB/h after warm-up"
+        f" ({' '.join(f'{mib:.1f}' for mib in made.rss_mib)} MiB in ten parts),"
+        f" descriptors {made.descriptors:+d}, keys left {made.keys}",
         passed=made.slope_mib_h <= soak.MOST_MIB_H
         and made.descriptors <= soak.POOLED
         and not made.keys,

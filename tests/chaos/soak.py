@@ -27,10 +27,14 @@ _PAGE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Soaked:
-    """What a soak found: the worst RSS slope, descriptors above those before, keys left."""
+    """What a soak found: descriptors above those before, keys left, and how memory went.
+
+    *slope_mib_h* and *rss_mib*, means of ten parts of the time, are of the decoder that grew most.
+    """
 
     verdict: Verdict
     slope_mib_h: float
+    rss_mib: list[float]
     descriptors: int
     keys: int
 
@@ -50,8 +54,9 @@ def soaked(chance, for_s):
         # Connections nobody uses are closed after 75 s.
         with contextlib.suppress(TooLong):
             within(IDLE_S, lambda: _open(workers) <= before, "descriptors are closed", 1.0)
-        slope = max(map(_slope, taken.values()))
-        return Soaked(verdict, slope, _open(workers) - before, _left(site.client))
+        worst = max(taken.values(), key=_slope)
+        grown = _open(workers) - before
+        return Soaked(verdict, _slope(worst), _tenths(worst), grown, _left(site.client))
 
 
 def _open(pids):
@@ -72,6 +77,10 @@ def _slope(samples):
     """Return MiB per hour by least squares, without the warm-up."""
     at, rss = np.array(samples[int(WARM_UP * len(samples)) :]).T
     return float(np.polyfit(at, rss, 1)[0] * 3600)
+
+
+def _tenths(samples):
+    return [float(part.mean()) for part in np.array_split([rss for _, rss in samples], 10)]
 
 
 def _rss_mib(pid):
