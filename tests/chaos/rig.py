@@ -16,6 +16,7 @@ import redis
 from decoders import ROOT, Decoder, Fleet, is_ready
 
 from infra import redis_server
+from infra.model import decoder_env
 from infra.tether import tethered
 from linewatch import keys
 from linewatch.events import PARTITIONS
@@ -103,14 +104,13 @@ class ChaosFleet(Fleet):
     def _environment(self, port, folder, env):
         return {
             **os.environ,
+            **decoder_env(),
             "PYTHONPATH": os.pathsep.join(str(ROOT / each) for each in ("functions", "", "tests")),
             "PORT": str(port),
             "REDIS_URL": self.redis_url,
             "VOSK_MODEL_PATH": str(ROOT),
             "COOKIE_KEYS": "one-secret",
             "CAPACITY": "1000",
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
             "CHAOS_FOLDER": str(folder),
             **self._env,
             **env,
