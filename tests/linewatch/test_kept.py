@@ -29,6 +29,19 @@ def _pool(listener):
         yield pool
 
 
+@pytest.fixture(name="sent")
+def _sent(monkeypatch):
+    """What the pool hands to a socket, piece by piece; the listener answers by ``send``."""
+    pieces, sendall = [], socket.socket.sendall
+
+    def noted(self, data):
+        pieces.append(bytes(data))
+        sendall(self, data)
+
+    monkeypatch.setattr(socket.socket, "sendall", noted)
+    return pieces
+
+
 def answered(listener, count):
     """Answer *count* requests on one connection; return what the first read of each brought."""
     read = []
@@ -38,19 +51,20 @@ def answered(listener, count):
         with connection:
             for _ in range(count):
                 read.append(connection.recv(65536))
-                connection.sendall(ANSWER)
+                connection.send(ANSWER)
 
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()
     return thread, read
 
 
-def test_head_and_body_leave_together(listener, pool):
-    """One read brings the whole request, on a new connection and on a kept one."""
+def test_head_and_body_leave_together(listener, pool, sent):
+    """One piece, and one read, is the whole request, on a new connection and on a kept one."""
     thread, read = answered(listener, 2)
     for body in (b"first", b"second"):
         assert pool.urlopen("POST", "/in", body=body, headers={"a": "b"}).data == b"ok"
     thread.join(5)
+    assert sent == read
     heads = [each.partition(b"\r\n\r\n")[::2] for each in read]
     assert [body for _, body in heads] == [b"first", b"second"]
     assert all(head.startswith(b"POST /in HTTP/1.1\r\n") and b"a: b" in head for head, _ in heads)
