@@ -156,8 +156,7 @@ class Activator:
         pool = self._pools.get(name)
         if pool is None or pool.port != port:
             timeout = urllib3.Timeout(connect=2, read=_ANSWER_S)
-            url = f"http://127.0.0.1:{port}"
-            pool = kept.connections(url, timeout, _THREADS)
+            pool = kept.connections(f"http://127.0.0.1:{port}", timeout, _THREADS)
             self._pools[name] = pool
         return pool
 

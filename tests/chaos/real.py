@@ -70,7 +70,7 @@ def real(chance):
 
 
 def _run(seed, calls, for_s, *, speed, kills):
-    env = {**model.decoder_env(), "VOSK_MODEL_PATH": str(model.prepare()), "CHAOS_REAL": "1"}
+    env = {"VOSK_MODEL_PATH": str(model.prepare()), "CHAOS_REAL": "1"}
     scripts = tuple(Recording(number, for_s + MARGIN_S) for number in range(calls))
     count = 0
     with rig(2, **env) as site:

@@ -87,7 +87,9 @@ class Decoders:
     ) -> None:
         timeout = urllib3.Timeout(connect=connect_s, read=read_s)
         self._targets = [
-            _Target(_pool(url, timeout, connections), urllib3.util.parse_url(url).path or "")
+            _Target(
+                kept.connections(url, timeout, connections), urllib3.util.parse_url(url).path or ""
+            )
             for url in urls
         ]
         self._chance = chance
@@ -161,7 +163,3 @@ class Decoders:
         """Close every kept connection."""
         for target in self._targets:
             target.pool.close()
-
-
-def _pool(url: str, timeout: urllib3.Timeout, connections: int) -> urllib3.HTTPConnectionPool:
-    return kept.connections(url, timeout, connections)
