@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,43 +12,48 @@ import numpy as np
 from linewatch import keys
 from tests.chaos.crowd import Crowd
 from tests.chaos.kills import SCRIPTS
-from tests.chaos.rig import rig, within
+from tests.chaos.rig import TooLong, rig, within
 from tests.chaos.verdict import Verdict, judged
 
 MOST_MIB_H = 1.0
 SAMPLE_S = 5.0
 #: The first part of the time is warm-up: arenas and caches fill.
 WARM_UP = 0.3
-#: A decoder keeps a connection to Redis, and one to a peer, for each thread that ever needed one,
-#: so a count from before the first call says nothing; one lost in a hundred calls is 40 an hour.
-MOST_DESCRIPTORS = 8
+#: Each of two decoders keeps one connection to Redis and one to the other for each of 16 threads.
+POOLED = 64
+IDLE_S = 90
+#: One lost in a hundred calls is 40 an hour.
+MOST_GROWN = 8
 _PARTS = 10
 _PAGE = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Soaked:
-    """What a soak found: keys left, and what grew, as means of ten parts of the time.
+    """What a soak found: the worst RSS slope, descriptors above those before, keys left.
 
-    *slope_mib_h* and *rss_mib* are of the decoder that grew most, *descriptors* of both.
+    *rss_mib*, of the decoder that grew most, and *opened*, descriptors of both, are means of ten
+    parts of the time.
     """
 
     verdict: Verdict
     slope_mib_h: float
-    rss_mib: list[float]
-    descriptors: list[float]
+    descriptors: int
     keys: int
+    rss_mib: list[float]
+    opened: list[float]
 
     @property
     def grown(self):
         """Descriptors that the last part of the time had above the first one after warm-up."""
-        return self.descriptors[-1] - self.descriptors[round(WARM_UP * _PARTS)]
+        return self.opened[-1] - self.opened[round(WARM_UP * _PARTS)]
 
 
 def soaked(chance, for_s):
     """Let thirty calls with churn go on for *for_s*."""
     with rig(2) as site:
         workers = [decoder.worker for decoder in site.fleet.decoders]
+        before = _open(workers)
         with Crowd(site.fleet.urls, chance, count=30, speed=1.0, scripts=SCRIPTS) as crowd:
             taken = _watch(workers, for_s)
             said = crowd.finish()
@@ -55,14 +61,17 @@ def soaked(chance, for_s):
         site.drain()
         within(30, lambda: not _left(site.client), "what calls leave is cleared", 0.5)
         verdict = judged(site.client, crowd) + Verdict(lost=not said)
-        worst = max(([each[:2] for each in samples] for samples in taken.values()), key=_slope)
-        opened = np.sum([_parts(samples, 2) for samples in taken.values()], axis=0)
-        rss_mib = _parts(worst, 1)
-        return Soaked(verdict, _slope(worst), rss_mib, opened.tolist(), _left(site.client))
+        # Connections nobody uses are closed after 75 s.
+        with contextlib.suppress(TooLong):
+            within(IDLE_S, lambda: _open(workers) <= before, "descriptors are closed", 1.0)
+        worst = max(taken.values(), key=_slope)
+        opened = np.sum([_parts(samples, 2) for samples in taken.values()], axis=0).tolist()
+        grown, left = _open(workers) - before, _left(site.client)
+        return Soaked(verdict, _slope(worst), grown, left, _parts(worst, 1), opened)
 
 
-def _open(pid):
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+def _open(pids):
+    return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
 
 
 def _watch(pids, for_s):
@@ -70,14 +79,14 @@ def _watch(pids, for_s):
     ends_s = time.monotonic() + for_s
     while time.monotonic() < ends_s:
         for pid in pids:
-            taken[pid].append((time.monotonic(), _rss_mib(pid), _open(pid)))
+            taken[pid].append((time.monotonic(), _rss_mib(pid), _open([pid])))
         time.sleep(SAMPLE_S)
     return taken
 
 
 def _slope(samples):
     """Return MiB per hour by least squares, without the warm-up."""
-    at, rss = np.array(samples[int(WARM_UP * len(samples)) :]).T
+    at, rss, _ = np.array(samples[int(WARM_UP * len(samples)) :]).T
     return float(np.polyfit(at, rss, 1)[0] * 3600)
 
 
