@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from linewatch.calls import ChannelKey, Codec
-from linewatch.gateway.decoders import Decoders
+from linewatch.gateway.decoders import READ_S, Decoders
 from linewatch.gateway.line import Line
 from tests.chaos.oracle import CHUNK_BYTES, RATE_HZ, Script, start_of
 
@@ -81,7 +81,7 @@ class Crowd:
     A call that was said ends, and another begins, until `finish`.
     """
 
-    def __init__(self, urls, chance, *, count, speed=4.0, scripts=(), read_s=2.0, prefix="call"):
+    def __init__(self, urls, chance, *, count, speed=4.0, scripts=(), read_s=READ_S, prefix="call"):
         self.scripts = {}
         self.lines = {}
         self._read_s = read_s

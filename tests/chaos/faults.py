@@ -7,6 +7,7 @@ import signal
 import time
 from itertools import groupby
 
+from linewatch.gateway.decoders import READ_S
 from tests.chaos.crowd import OK, Crowd
 from tests.chaos.kills import BRIEF, SCRIPTS
 from tests.chaos.rig import rig, within
@@ -15,7 +16,7 @@ from tests.chaos.verdict import Verdict, judged
 UNAVAILABLE = 500
 
 
-def played(site, chance, disturb, *, calls=10, speed=4.0, read_s=2.0, scripts=SCRIPTS):
+def played(site, chance, disturb, *, calls=10, speed=4.0, read_s=READ_S, scripts=SCRIPTS):
     """Let *calls* calls go on while *disturb* runs; return the verdict and the crowd."""
     with Crowd(
         site.fleet.urls, chance, count=calls, speed=speed, scripts=scripts, read_s=read_s

@@ -28,6 +28,7 @@ _COOKIES_REMEMBERED: Final = 512
 _POOLS: Final = 64
 #: What is left of a process that was killed takes connections for so long.
 _DYING_S: Final = 0.05
+_SILENT: Final = "the call's decoder did not answer in time: send again"
 _ANOTHER_POD: Final = AnotherPod("").slug()
 _HANDED_BACK: Final = ("content-type", "retry-after", "set-cookie", "kne-reason")
 _PASSED_ON: Final = frozenset(
@@ -133,6 +134,8 @@ class Forwarder:
         self._slots = threading.BoundedSemaphore(max(1, threads // 2))
         self._connections = threads
         self._pools: dict[str, urllib3.HTTPConnectionPool] = {}
+        # The pod that fell silent last, and when.
+        self._silent = ("", 0.0)
 
     def send(
         self, owner: Owner, method: str, path: str, headers: Mapping[str, str], body: bytes
@@ -152,12 +155,20 @@ class Forwarder:
             OwnerSilent: no answer in time. Never a reason to adopt.
             OwnerBusy: a broken answer, or too many forwards at once. Likewise.
         """
+        came_s = time.monotonic()
         if not self._slots.acquire(timeout=_WAIT_FOR_SLOT_S):
             raise NoSlot("too many requests are being forwarded: send again")
         try:
+            self._refuse_silent(owner, came_s)
             return self._ask(owner, method, path, self._passed_on(owner, headers), body)
         finally:
             self._slots.release()
+
+    def _refuse_silent(self, owner: Owner, since_s: float) -> None:
+        """Let nobody who waited for a slot wait as long again as whoever had it before."""
+        pod, at_s = self._silent
+        if pod == owner.pod and at_s >= since_s:
+            raise OwnerSilent(_SILENT)
 
     def _passed_on(self, owner: Owner, headers: Mapping[str, str]) -> dict[str, str]:
         kept = {
@@ -187,7 +198,8 @@ class Forwarder:
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
             raise OwnerGone from None
         except urllib3.exceptions.ReadTimeoutError as error:
-            raise OwnerSilent("the call's decoder did not answer in time: send again") from error
+            self._silent = (owner.pod, time.monotonic())
+            raise OwnerSilent(_SILENT) from error
         except urllib3.exceptions.HTTPError as error:
             raise OwnerBusy(
                 f"the call's decoder did not answer ({type(error).__name__}): send again"

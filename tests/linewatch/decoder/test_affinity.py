@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -232,6 +233,24 @@ class TestForwarder:
                 send(owner)
             leave.set()
         assert (caught.value.status, caught.value.retry_after_s) == (503, 1)
+
+    def test_who_waited_does_not_wait_again(self, monkeypatch):
+        """Who waited for a slot while the owner fell silent is told so unasked; later ones ask."""
+        monkeypatch.setattr(affinity, "READ_S", 0.3)
+        monkeypatch.setattr(affinity, "_WAIT_FOR_SLOT_S", 5)
+        leave, came = threading.Event(), []
+
+        def hold():
+            came.append(time.monotonic())
+            leave.wait(5)
+
+        forwarder = Forwarder(PASSES, 2)
+        with pod_server(before=hold) as (_, owner), ThreadPoolExecutor(2) as callers:
+            asked = [callers.submit(forwarder.send, owner, "POST", "/", {}, b"") for _ in range(2)]
+            assert [type(each.exception()) for each in asked] == [OwnerSilent] * 2
+            assert len(came) == 1
+            leave.set()
+            assert forwarder.send(owner, "POST", "/", {}, b"").status == 200
 
     def test_broken_answer_is_busy(self):
         """An owner that dies while it answers is busy, not gone: it may have committed."""
