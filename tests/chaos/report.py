@@ -11,6 +11,7 @@ from tests.chaos.cases import LONG, SHORT
 from tests.chaos.row import kept, markdown
 
 PAGE = ROOT / "docs" / "reliability.md"
+SHORT_TITLE = "## The short run (`make chaos`)"
 HEAD = """# What breaks, and what is lost
 
 Written by `python -m tests.chaos`; every figure was measured. Real decoders, relays and Redis
@@ -40,18 +41,30 @@ that joins and a burst from zero are held by `tests/e2e`, without a figure here.
 
 
 def write():
-    """Write the page anew from all records."""
-    parts = [HEAD, *_short(), *(text for part in LONG for text in _long(part)), OPEN]
-    PAGE.write_text("\n".join(parts))
+    """Write the page anew from all records; what this checkout never ran stays as it was."""
+    before = _sections(PAGE.read_text())
+    made = {SHORT_TITLE: _short(), **{_title(part): _long(part) for part in LONG}}
+    found = ["\n".join(lines) or before.get(title) for title, lines in made.items()]
+    PAGE.write_text("\n".join([HEAD, *filter(None, found), OPEN]))
+
+
+def _sections(text):
+    """Return the page's sections by their title, which is their first line."""
+    _, *sections = text.split("\n## ")
+    return {f"## {each.partition(chr(10))[0]}": f"## {each}" for each in sections}
+
+
+def _title(part):
+    return f"## `make chaos-long PART={part}`"
 
 
 def _short():
-    """The newest record of every short case."""
+    """The newest record of every short case, once each was run here."""
     newest = {row.case: (row, beside) for row, beside in kept() if beside["part"] == "short"}
-    found = [newest[name] for name in SHORT if name in newest]
-    if not found:
+    if newest.keys() < SHORT.keys():
         return
-    yield "## The short run (`make chaos`)\n"
+    found = [newest[name] for name in SHORT]
+    yield f"{SHORT_TITLE}\n"
     yield markdown([row for row, _ in found]) + "\n"
     yield _of([beside for _, beside in found]) + "\n"
 
@@ -63,7 +76,7 @@ def _long(part):
         return
     last = mine[-1][1]["code"]
     mine = [(row, beside) for row, beside in mine if beside["code"] == last]
-    yield f"## `make chaos-long PART={part}`\n"
+    yield f"{_title(part)}\n"
     yield markdown([reduce(add, [row for row, _ in mine])]) + "\n"
     yield _of([beside for _, beside in mine]) + "\n"
 
