@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 
 from decoders import ROOT
 
@@ -94,14 +95,16 @@ def quantile(values, share):
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else None
 
 
+@cache
 def commit():
-    """Return the commit that runs; ``+`` marks changes that are in none."""
+    """Return the commit when first asked; ``+`` marks changes that are in none."""
     head = _git("rev-parse", "--short", "HEAD")
     return head + ("+" if _git("status", "--porcelain", "functions", "tests/chaos") else "")
 
 
+@cache
 def code():
-    """Return the hash of what ships: runs of equal code count together, whatever the tests'."""
+    """Return the hash of what ships, when first asked: runs of equal code count together."""
     return _git("rev-parse", "--short", "HEAD:functions")
 
 
