@@ -164,6 +164,10 @@ class Forwarder:
         finally:
             self._slots.release()
 
+    def drop_idle(self) -> None:
+        """Close the connections that nobody uses now; requests going on keep theirs."""
+        self._pools.clear()
+
     def _refuse_silent(self, owner: Owner, since_s: float) -> None:
         """Let nobody who waited for a slot wait as long again as whoever had it before."""
         pod, at_s = self._silent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +26,8 @@ REFRESH_S: Final = 1.0
 GAUGE_EVERY: Final = 5
 REAP_S: Final = 1.0
 RELENT_S: Final = 10.0
+#: After a rush most connections would stay open for nothing.
+TIDY_S: Final = 60.0
 #: For each of the reaper's turns in which the store was away, senders get so many to come back...
 SPARED_TURNS: Final = 3
 #: ...up to so many.
@@ -83,6 +85,7 @@ class Pod:
         now_ms: The time, for tombstones.
         idle_s: A channel without a step for so long is given up...
         paused_s: ...or for so long, if its sender said that it paused.
+        tidy: Called once a minute.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Pod:
         now_ms: Callable[[], int],
         idle_s: float,
         paused_s: float,
+        tidy: Sequence[Callable[[], None]] = (),
     ) -> None:
         self._store = store
         self._sessions = sessions
@@ -107,6 +111,7 @@ class Pod:
         self._now_ms = now_ms
         self._idle_s = idle_s
         self._paused_s = paused_s
+        self._tidy = tidy
         self._threads: list[Repeating] = []
         self._pressure = Pressure(0.0, 0)
         self._refreshed = 0
@@ -125,6 +130,7 @@ class Pod:
             Repeating("placing", REFRESH_S, self.refresh),
             Repeating("reaper", REAP_S, self.reap),
             Repeating("relenting", RELENT_S, self._sessions.forget_given_up),
+            *(Repeating("tidying", TIDY_S, work) for work in self._tidy),
         ]
 
     def stop(self) -> None:

@@ -130,7 +130,8 @@ def build(settings: DecoderSettings, recognizers: Recognizers, tracer: Tracer = 
     sessions = Sessions(store, ears, metrics, clock_ms, settings.keep_undecodable)
     placing = Placing(pod_id, settings.capacity, settings.outbox_limit)
     passes = Passes(settings.cookie_keys)
-    road = Road(sessions, placing, Forwarder(passes, settings.threads), metrics)
+    forwarder = Forwarder(passes, settings.threads)
+    road = Road(sessions, placing, forwarder, metrics)
     facts = Facts(address_of(settings), recognizers.digest, settings.capacity, clock_ms())
     pod = Pod(
         store,
@@ -142,6 +143,7 @@ def build(settings: DecoderSettings, recognizers: Recognizers, tracer: Tracer = 
         now_ms=clock_ms,
         idle_s=settings.idle_s,
         paused_s=settings.paused_s,
+        tidy=(store.drop_idle, forwarder.drop_idle),
     )
     return Service(
         pod_id=pod_id,

@@ -359,9 +359,8 @@ class Store:
     def pods(self) -> list[Pod]:
         """Return the living pods and forget the dead."""
         with _answering():
-            ids = sorted(
-                _text(each) for each in cast("set[bytes]", self._redis.smembers(keys.PODS))
-            )
+            members = cast("set[bytes]", self._redis.smembers(keys.PODS))
+            ids = sorted(map(_text, members))
             with self._redis.pipeline(transaction=False) as pipe:
                 for pod in ids:
                     pipe.hmget(keys.pod(pod), "address", "sessions", "capacity")
@@ -374,6 +373,10 @@ class Store:
             for pod, (address, sessions, capacity) in found.items()
             if address is not None
         ]
+
+    def drop_idle(self) -> None:
+        """Close the connections that nobody uses now."""
+        self._redis.connection_pool.disconnect(inuse_connections=False)
 
     def pressure(self) -> Pressure:
         """Tell how full the store is."""

@@ -1,5 +1,6 @@
 """The cookie that hints, the pass between pods, the forward of one hop."""
 
+import gc
 import socket
 import threading
 import time
@@ -294,6 +295,27 @@ class TestForwarder:
             pytest.raises(OwnerGone),
         ):
             send(owner)
+
+    def test_idle_connections_are_dropped(self):
+        """Connections that nobody uses are closed when told; one in use serves its request."""
+        leave, inside = threading.Event(), threading.Event()
+        forwarder = Forwarder(PASSES, 8)
+        with pod_server() as (server, owner), ThreadPoolExecutor(1) as callers:
+            forwarder.send(owner, "POST", "/", {}, b"")
+            (idle,) = forwarder._pools.values()
+            server.before = lambda: (inside.set(), leave.wait(5))
+            asked = callers.submit(forwarder.send, owner, "POST", "/", {}, b"")
+            assert inside.wait(5)
+            forwarder.drop_idle()
+            leave.set()
+            assert asked.result().status == 200
+            closed = idle.pool
+            del idle
+            gc.collect()
+            assert closed.empty()
+            server.before = lambda: None
+            assert forwarder.send(owner, "POST", "/", {}, b"").status == 200
+            close(forwarder)
 
     def test_half_of_threads_forward(self):
         """Only half of the threads may forward at a time; the rest stay free to serve."""

@@ -8,6 +8,7 @@ import redis
 
 from linewatch import keys
 from linewatch.calls import Gap, GapReason
+from linewatch.decoder import pod
 from linewatch.decoder.claims import Pod as Seen
 from linewatch.decoder.placing import SETTLED, Placing
 from linewatch.decoder.pod import Facts, Pod, Repeating
@@ -38,7 +39,7 @@ def eventually(fact, timeout_s=5.0):
     return found
 
 
-def keeper_of(home, placing=None):
+def keeper_of(home, placing=None, tidy=()):
     """Return what keeps the lease and the house of *home*."""
     return Pod(
         home.store,
@@ -50,6 +51,7 @@ def keeper_of(home, placing=None):
         now_ms=lambda: NOW_MS,
         idle_s=30,
         paused_s=3600,
+        tidy=tidy,
     )
 
 
@@ -103,6 +105,27 @@ class TestRepeating:
         assert [record.getMessage() for record in caplog.records] == [
             f"lease waits: {type(fault).__name__}"
         ]
+
+
+class TestTidying:
+    """What a rush leaves."""
+
+    def test_is_done_again_and_again(self, home, monkeypatch):
+        """A started pod tidies up again and again, each thing by itself, until it is stopped."""
+        monkeypatch.setattr(pod, "TIDY_S", 0.01)
+        done = []
+
+        def fail():
+            done.append("fail")
+            raise ValueError
+
+        keeper = keeper_of(home, tidy=(fail, lambda: done.append("tidy")))
+        keeper.start()
+        eventually(lambda: done.count("tidy") > 2 and done.count("fail") > 2)
+        keeper.stop()
+        before = len(done)
+        time.sleep(0.05)
+        assert len(done) == before
 
 
 class TestLease:

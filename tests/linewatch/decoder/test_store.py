@@ -1,6 +1,7 @@
 """Sessions, calls and pods on a real Redis: the fence, the edges, the lives of keys."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from linewatch.decoder.session import Checkpoint, Edge
 from linewatch.decoder.store import Store
 from linewatch.errors import NewerCheckpoint, StoreUnavailable
 from linewatch.events import partition_of
+from tests.decoders import eventually
 from tests.linewatch.decoder.pods import (
     AGENT,
     CUSTOMER,
@@ -708,6 +710,15 @@ class TestPods:
         pressure = store.pressure()
         assert (pressure.outbox, pressure.memory) == (1, 0.0)
 
+    def test_idle_connections_are_dropped(self, store, client):
+        """Connections nobody uses are closed when told, and opened anew when they are needed."""
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda _: store.pressure(), range(200)))
+        before = len(client.client_list())
+        store.drop_idle()
+        eventually(lambda: len(client.client_list()) < before)
+        assert store.pressure().outbox == 0
+
     def test_pressure_tells_memory(self, store, client):
         """With a memory limit the pressure is the part of it that is used."""
         client.config_set("maxmemory", 500_000_000)
@@ -767,9 +778,9 @@ class TestAway:
         assert (caught.value.status, caught.value.retry_after_s) == (503, 1)
 
     def test_table_is_whole(self):
-        """No public method is forgotten above."""
+        """No public method that asks Redis is forgotten above."""
         public = {name for name in vars(Store) if not name.startswith("_")}
-        assert public - {"from_url", "pod"} == set(METHODS)
+        assert public - {"from_url", "pod", "drop_idle"} == set(METHODS)
 
     def test_full_redis_says_so(self, store, client):
         """A Redis that is full refuses the write as if it were away: nothing is half done."""
