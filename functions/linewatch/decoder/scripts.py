@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ _LUA: Final = Path(__file__).with_name("lua")
 
 
 class Scripts:
-    """Runs scripts on a connection that each thread keeps.
+    """Runs scripts on connections of its own, as many as run at once.
 
     The client's own pool, its retries and what it records of itself would cost a chunk
     more than its commit does. *known* holds the scripts by their names.
@@ -28,7 +28,8 @@ class Scripts:
         self.known = {
             name: client.register_script((_LUA / f"{name}.lua").read_text()) for name in NAMES
         }
-        self._kept = threading.local()
+        # Who was used last goes first: what a rush left is never used, and dropped.
+        self._idle: list[Any] = []
 
     def run(self, name: str, keys: Sequence[str], arguments: Sequence[Part]) -> Any:  # noqa: ANN401 - whatever the script answers
         """Return what the script *name* answers.
@@ -37,23 +38,41 @@ class Scripts:
             redis.RedisError: Redis did not answer, or refused.
         """
         script = self.known[name]
-        connection = self._connection()
         try:
-            connection.send_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
-            return connection.read_response()
+            with self._connection() as connection:
+                connection.send_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
+                return connection.read_response()
         except NoScriptError:
             # Redis began anew: the client's own way teaches it the script.
             return script(keys=list(keys), args=list(arguments))
 
-    def _connection(self) -> Any:  # noqa: ANN401 - redis-py has several kinds
-        connection = getattr(self._kept, "connection", None)
-        if connection is None:
-            connection = self._kept.connection = self._pool.make_connection()
-        connection.connect()
-        if _is_stale(connection):
+    def drop_idle(self) -> None:
+        """Close the connections that nobody uses now, the client's own too."""
+        self._pool.disconnect(inuse_connections=False)
+        idle, self._idle = self._idle, []
+        while connection := _taken(idle):
             connection.disconnect()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        connection = _taken(self._idle) or self._pool.make_connection()
+        try:
             connection.connect()
-        return connection
+            if _is_stale(connection):
+                connection.disconnect()
+                connection.connect()
+            yield connection
+        finally:
+            self._idle.append(connection)
+
+
+def _taken(idle: list[Any]) -> Any:  # noqa: ANN401 - see above
+    """Take the connection used last out of *idle*, none if there is none."""
+    try:
+        return idle.pop()
+    except IndexError:
+        # Asked before, it might be gone by now: other threads take some too.
+        return None
 
 
 def _is_stale(connection: Any) -> bool:  # noqa: ANN401 - see above

@@ -376,7 +376,7 @@ class Store:
 
     def drop_idle(self) -> None:
         """Close the connections that nobody uses now."""
-        self._redis.connection_pool.disconnect(inuse_connections=False)
+        self._scripts.drop_idle()
 
     def pressure(self) -> Pressure:
         """Tell how full the store is."""

@@ -16,7 +16,9 @@ ARGUMENTS = [1, "attempts", 0]
 @pytest.fixture(name="scripts")
 def _scripts(redis_url):
     with connect(redis_url) as client:
-        yield Scripts(client)
+        scripts = Scripts(client)
+        yield scripts
+        scripts.drop_idle()
 
 
 @pytest.fixture(name="client")
@@ -31,17 +33,36 @@ def connections(client):
 
 
 def test_connection_is_kept(scripts, client):
-    """A thread runs all its scripts on one connection, another thread on its own."""
+    """Scripts run one after the other take one connection, whatever their threads."""
+    scripts.run("own", KEYS, ARGUMENTS)
     before = connections(client)
     for _ in range(3):
-        scripts.run("own", KEYS, ARGUMENTS)
-    first = connections(client) - before
-    assert len(first) == 1
-    thread = threading.Thread(target=scripts.run, args=("own", KEYS, ARGUMENTS))
-    thread.start()
-    thread.join()
+        thread = threading.Thread(target=scripts.run, args=("own", KEYS, ARGUMENTS))
+        thread.start()
+        thread.join()
     scripts.run("own", KEYS, ARGUMENTS)
-    assert first <= connections(client)
+    assert connections(client) == before
+    assert len(scripts._idle) == 1
+
+
+def test_as_many_as_run_at_once(scripts):
+    """A script that runs beside another has a connection of its own."""
+    with scripts._connection() as one, scripts._connection() as other:
+        assert one is not other
+        scripts.run("own", KEYS, ARGUMENTS)
+    assert len(scripts._idle) == 3
+
+
+def test_idle_ones_are_dropped(scripts):
+    """What nobody uses is closed when told; what is in use stays, and goes on being used."""
+    scripts.run("own", KEYS, ARGUMENTS)
+    with scripts._connection(), scripts._connection() as idle:
+        pass
+    with scripts._connection() as used:
+        scripts.drop_idle()
+        assert (idle.is_connected, used.is_connected) == (used is idle, True)
+    assert scripts._idle == [used]
+    scripts.run("own", KEYS, ARGUMENTS)
 
 
 def test_forgotten_script_is_taught(scripts, client):
@@ -82,5 +103,6 @@ def test_restarted_redis_is_met(tmp_path):
             server = redis_server.start(port, tmp_path, durable=False)
             scripts.run("own", KEYS, ARGUMENTS)
         finally:
+            scripts.drop_idle()
             server.terminate()
             server.wait()
