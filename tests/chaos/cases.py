@@ -214,7 +214,7 @@ def soaked(chance):
         f" (MiB in ten parts: {_series(made.rss_mib)}), descriptors {made.descriptors:+d}"
         f" (while it ran {_series(made.opened)}), keys left {made.keys}",
         passed=made.slope_mib_h <= soak.MOST_MIB_H
-        and made.descriptors <= soak.POOLED
+        and made.descriptors <= soak.MOST_LEFT
         and made.grown <= soak.MOST_GROWN
         and not made.keys,
     )

@@ -33,9 +33,9 @@ OPEN = """## Open
 run's end; where it is high a long part ran beside other work. The hour's soak did so in its fourth
 and fifth tenth, beside a build of the box and two cold starts of the demo: more requests were in
 hand at once, connections were opened for them, and a decoder took 5 MiB more. Before it and after
-it, both were level. The row is BROKEN, and still to be repeated alone. What is idle at the end are
-connection pools, as full as they ever were needed: 63 descriptors after 14 quiet minutes. Not on
-this page: the dashboard killed (`tests/streamlit_app`). Poison, a caller who never comes back,
+it, both were level. The row is BROKEN, and still to be repeated alone. Idle at its end were
+connection pools, as full as they ever were needed; decoders close these within a minute since. Not
+on this page: the dashboard killed (`tests/streamlit_app`). Poison, a caller who never comes back,
 forwards both ways, a pod that joins and a burst from zero are held by `tests/e2e`, without a figure
 here.
 """

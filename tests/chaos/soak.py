@@ -19,9 +19,10 @@ MOST_MIB_H = 1.0
 SAMPLE_S = 5.0
 #: The first part of the time is warm-up: arenas and caches fill.
 WARM_UP = 0.3
-#: Each of two decoders keeps one connection to Redis and one to the other for each of 16 threads.
-POOLED = 64
-IDLE_S = 90
+#: The background threads of two decoders may ask Redis at once, or one after the other.
+MOST_LEFT = 4
+#: Servers close an idle connection after 75 s, whoever opened it forgets it within 60 s more.
+IDLE_S = 150
 #: One lost in a hundred calls is 40 an hour.
 MOST_GROWN = 8
 _PARTS = 10
@@ -61,7 +62,6 @@ def soaked(chance, for_s):
         site.drain()
         within(30, lambda: not _left(site.client), "what calls leave is cleared", 0.5)
         verdict = judged(site.client, crowd) + Verdict(lost=not said)
-        # Connections nobody uses are closed after 75 s.
         with contextlib.suppress(TooLong):
             within(IDLE_S, lambda: _open(workers) <= before, "descriptors are closed", 1.0)
         worst = max(taken.values(), key=_slope)
