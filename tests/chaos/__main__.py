@@ -36,12 +36,14 @@ LANES = 2
 def measured(name, case, seed, part):
     """Run one case, say and keep its row."""
     begun_s = time.monotonic()
+    # Before the case: a long one may end beside another commit.
+    ran = {"part": part, "seed": seed, "commit": commit(), "code": code()}
     try:
         row = case(random.Random(f"{seed}/{name}"))
     except TooLong as error:
         row = Row(name, 0, name, 0, Verdict(), str(error), passed=False)
     row = replace(row, case=name, took_s=time.monotonic() - begun_s)
-    keep(row, part=part, seed=seed, at=datetime.now(UTC).isoformat(timespec="seconds"))
+    keep(row, **ran, at=datetime.now(UTC).isoformat(timespec="seconds"))
     print(" | ".join(row.cells()), flush=True)
     return row
 

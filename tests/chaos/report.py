@@ -52,7 +52,7 @@ def write():
 def _sections(text):
     """Return the page's sections by their title, which is their first line."""
     _, *sections = text.split("\n## ")
-    return {f"## {each.partition(chr(10))[0]}": f"## {each}" for each in sections}
+    return {f"## {each.splitlines()[0]}": f"## {each}" for each in sections}
 
 
 def _title(part):

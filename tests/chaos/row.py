@@ -7,7 +7,6 @@ import math
 import os
 import subprocess
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
 
 from decoders import ROOT
 
@@ -95,16 +94,14 @@ def quantile(values, share):
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else None
 
 
-@cache
 def commit():
-    """Return the commit when first asked; ``+`` marks changes that are in none."""
+    """Return the commit that runs; ``+`` marks changes that are in none."""
     head = _git("rev-parse", "--short", "HEAD")
     return head + ("+" if _git("status", "--porcelain", "functions", "tests/chaos") else "")
 
 
-@cache
 def code():
-    """Return the hash of what ships, when first asked: runs of equal code count together."""
+    """Return the hash of what ships: runs of equal code count together, whatever the tests'."""
     return _git("rev-parse", "--short", "HEAD:functions")
 
 
@@ -113,16 +110,12 @@ def _git(*words):
     return done.stdout.strip()
 
 
-def keep(row, *, part, seed, at):
-    """Append *row* to the records."""
+def keep(row, **beside):
+    """Append *row* to the records, with what is known *beside* it."""
     told = {
         **asdict(row),
         "recoveries": [round(each, 3) if math.isfinite(each) else 999 for each in row.recoveries],
-        "part": part,
-        "seed": seed,
-        "commit": commit(),
-        "code": code(),
-        "at": at,
+        **beside,
         "load": round(os.getloadavg()[0], 1),
     }
     RECORDS.parent.mkdir(exist_ok=True)
