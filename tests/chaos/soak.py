@@ -21,8 +21,8 @@ SAMPLE_S = 5.0
 WARM_UP = 0.3
 #: The background threads of two decoders may ask Redis at once, or one after the other.
 MOST_LEFT = 4
-#: Servers close an idle connection after 75 s, whoever opened it forgets it within 60 s more.
-IDLE_S = 150
+#: Who opened an idle connection closes it within 60 s, who was called after 75.
+IDLE_S = 90
 #: One lost in a hundred calls is 40 an hour.
 MOST_GROWN = 8
 _PARTS = 10
