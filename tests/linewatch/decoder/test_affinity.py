@@ -237,19 +237,14 @@ class TestForwarder:
 
     def test_who_waited_does_not_wait_again(self, monkeypatch):
         """Who waited for a slot while the owner fell silent is told so unasked; later ones ask."""
-        monkeypatch.setattr(affinity, "READ_S", 0.3)
+        monkeypatch.setattr(affinity, "READ_S", 1.0)
         monkeypatch.setattr(affinity, "_WAIT_FOR_SLOT_S", 5)
-        leave, came = threading.Event(), []
-
-        def hold():
-            came.append(time.monotonic())
-            leave.wait(5)
-
-        forwarder = Forwarder(PASSES, 2)
-        with pod_server(before=hold) as (_, owner), ThreadPoolExecutor(2) as callers:
+        leave, forwarder = threading.Event(), Forwarder(PASSES, 2)
+        held = pod_server(before=lambda: leave.wait(5))
+        with held as (server, owner), ThreadPoolExecutor(2) as callers:
             asked = [callers.submit(forwarder.send, owner, "POST", "/", {}, b"") for _ in range(2)]
             assert [type(each.exception()) for each in asked] == [OwnerSilent] * 2
-            assert len(came) == 1
+            assert len(server.asked) == 1
             leave.set()
             assert forwarder.send(owner, "POST", "/", {}, b"").status == 200
 
