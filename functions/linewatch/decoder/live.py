@@ -25,7 +25,8 @@ class Live:
     """A session this pod owns. Whoever touches it holds its lock.
 
     *last_final* is the first sample of its last final, none where that is not known;
-    *release* asks for it to be given up at its next edge.
+    *release* asks for it to be given up at its next edge; *unheard* is a step of which the
+    store did not tell whether it took it.
     """
 
     key: ChannelKey
@@ -37,6 +38,7 @@ class Live:
     release: bool = False
     partial: str = ""
     last_final: int | None = None
+    unheard: Step | None = None
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn
 from weakref import WeakValueDictionary
 
@@ -24,6 +24,7 @@ from linewatch.errors import (
     SequenceConflict,
     SequenceGap,
     SessionMoved,
+    StoreUnavailable,
     StreamReplaced,
 )
 
@@ -109,7 +110,7 @@ class Sessions:
             LinewatchError: the step was not taken; the error says what to do.
         """
         with self._locked(key):
-            live = self._live.get(key) or self._claim(key, step, start, dead)
+            live = self._copy(key, step) or self._claim(key, step, start, dead)
             if isinstance(live, Owner):
                 return live
             return self._take(live, step, after)
@@ -120,7 +121,7 @@ class Sessions:
         A channel that ended before waited for its call's other channels only.
         """
         with self._locked(key):
-            live = self._live.get(key) or self._claim(key, None, None, None)
+            live = self._copy(key, None) or self._claim(key, None, None, None)
             if isinstance(live, Owner):
                 return
             if not live.ended:
@@ -168,18 +169,39 @@ class Sessions:
             raise
         except BaseException:
             # The store may be ahead of this copy: the next step replays from there.
-            self._forget(live)
+            if live.unheard is None:
+                self._forget(live)
             raise
 
+    def _copy(self, key: ChannelKey, step: Step | None) -> Live | None:
+        """Return this pod's copy; not one that may lack another step than *step*."""
+        live = self._live.get(key)
+        if live and live.unheard not in (None, step):
+            self._forget(live)
+            return None
+        return live
+
     def _answer(self, live: Live, step: Step, after: int | None) -> Reply:
-        with self._metrics.commit_s.time():
-            receipt = self._store.commit(live.key, live.epoch, step)
+        resent, live.unheard = live.unheard is not None, None
+        receipt = self._commit(live, step)
+        if resent and receipt.state is Committed.DUPLICATE:
+            # It was taken the first time, when no answer came: nobody heard it yet.
+            receipt = replace(receipt, state=Committed.ACCEPTED, before=live.next_seq)
         outcome = self._outcome(live, step, receipt)
         finals = outcome.finals
         if after is not None and (live.last_final is None or live.last_final > after):
             finals = self._finals(live, after)
         self._settle(live, step, outcome)
         return Reply(receipt.next_seq, receipt.next_position, live.partial, finals)
+
+    def _commit(self, live: Live, step: Step) -> Receipt:
+        try:
+            with self._metrics.commit_s.time():
+                return self._store.commit(live.key, live.epoch, step)
+        except StoreUnavailable:
+            # Taken or not, its sender sends it again: no need to replay the whole tail.
+            live.unheard = None if isinstance(step, End) else step
+            raise
 
     def _outcome(self, live: Live, step: Step, receipt: Receipt) -> Outcome:
         if receipt.state is Committed.DUPLICATE:

@@ -61,11 +61,30 @@ class Pod:
         """Take a step of a call that may begin here."""
         return self.sessions.take(key, step, after=after, start=START)
 
+    def abandon(self, key):
+        """Give up the sender of a channel."""
+        self.sessions.abandon(key)
+
     def forget(self, key):
         """Lose the session's memory."""
         live = self.sessions._live.get(key)
         if live:
             self.sessions._forget(live)
+
+
+@contextmanager
+def unanswered(store, *, taken):
+    """Let the answer to every commit be lost, of a step that is *taken* or not."""
+    commit = store.commit
+
+    def silent(key, epoch, step):
+        if taken:
+            commit(key, epoch, step)
+        raise StoreUnavailable("injected")
+
+    store.commit = silent
+    yield
+    store.commit = commit
 
 
 class Caller:

@@ -39,6 +39,7 @@ from tests.linewatch.decoder.pods import (
     run_together,
     steps_of,
     told,
+    unanswered,
     undisturbed,
 )
 
@@ -392,6 +393,70 @@ def put_back(client, copy):
         client.delete(name)
         if value:
             client.restore(name, 0, value, replace=True)
+
+
+class TestUnheard:
+    """Chunks of which the store did not tell whether it took them."""
+
+    @pytest.mark.parametrize("step", [STEPS[20], Gap(20, 21, 40_000, "s1", GapReason.LOST)])
+    @pytest.mark.parametrize("taken", [True, False])
+    def test_heard_when_sent_again(self, pod, redis_url, step, taken):
+        """Sent again it is heard once, taken the first time or not, and nothing is replayed."""
+        wanted = undisturbed(redis_url, (AGENT, [*STEPS[:20], step]))
+        for each in STEPS[:20]:
+            pod.take(AGENT, each)
+        with unanswered(pod.store, taken=taken), pytest.raises(StoreUnavailable):
+            pod.take(AGENT, step)
+        pod.store.claim = None  # calling it would fail
+        assert pod.take(AGENT, step).next_seq == packing.numbers(step)[2]
+        assert pod.metrics.steps._value.get() == 21
+        assert first_occurrences(outbox(redis_url)) == wanted
+
+    @pytest.mark.parametrize("taken", [True, False])
+    def test_silent_twice(self, pod, redis_url, taken):
+        """A store that is silent twice changes nothing: the third try is heard."""
+        wanted = undisturbed(redis_url, (AGENT, STEPS))
+        pod.take(AGENT, STEPS[0])
+        for _ in range(2):
+            with unanswered(pod.store, taken=taken), pytest.raises(StoreUnavailable):
+                pod.take(AGENT, STEPS[1])
+        for step in STEPS[1:]:
+            pod.take(AGENT, step)
+        assert first_occurrences(outbox(redis_url)) == wanted
+
+    def test_another_step_replays(self, pod, redis_url):
+        """A sender that restarted instead makes the session come from the store: it is whole."""
+        again = replace(STEPS[34], seq=0, stream="s2")
+        wanted = heard(redis_url, [*STEPS[:34], again])
+        for step in STEPS[:33]:
+            pod.take(AGENT, step)
+        with unanswered(pod.store, taken=True), pytest.raises(StoreUnavailable):
+            pod.take(AGENT, STEPS[33])
+        assert pod.take(AGENT, again).next_seq == 1
+        assert first_occurrences(outbox(redis_url)) == wanted
+
+    def test_reaper_replays(self, pod, redis_url):
+        """A sender that does not come back has said the chunk all the same."""
+        for step in STEPS[: SPEAKING - 1]:
+            pod.take(AGENT, step)
+        with unanswered(pod.store, taken=True), pytest.raises(StoreUnavailable):
+            pod.take(AGENT, STEPS[SPEAKING - 1])
+        pod.abandon(AGENT)
+        said = outbox(redis_url)
+        assert said == heard(redis_url, STEPS[:SPEAKING], Pod.abandon)
+
+
+def heard(redis_url, steps, then=lambda *_: None):
+    """Return the outbox of one healthy pod alone that takes *steps*."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        pod = Pod(redis_url, "pod-undisturbed")
+        for step in steps:
+            pod.take(AGENT, step)
+        then(pod, AGENT)
+        wanted = outbox(redis_url)
+        client.flushall()
+    return wanted
 
 
 class TestRewound:

@@ -23,11 +23,19 @@ from linewatch.errors import (
     PositionConflict,
     SequenceConflict,
     SequenceGap,
+    StoreUnavailable,
     StreamReplaced,
 )
 from linewatch.events import call_ended, call_gap, call_started, to_record, utterance_final
 from tests import fakes
-from tests.linewatch.decoder.pods import START, STARTED_AT_MS, Pod, conversation, outbox
+from tests.linewatch.decoder.pods import (
+    START,
+    STARTED_AT_MS,
+    Pod,
+    conversation,
+    outbox,
+    unanswered,
+)
 
 SOUND = conversation(5)
 LOST = st.integers(0, 6000)
@@ -101,6 +109,18 @@ class Calls(RuleBasedStateMachine):
     def send(self, size):
         """Send the next chunk."""
         self.take(self.chunk(size))
+
+    @rule(size=SIZES, taken=st.booleans(), resent=st.booleans())
+    def lose_answer(self, size, taken, resent):
+        """Send the next chunk, of which the store does not tell whether it took it."""
+        step = self.chunk(size)
+        with unanswered(self.pods[-1].store, taken=taken), pytest.raises(StoreUnavailable):
+            self.pods[-1].take(self.key, step)
+        if resent:
+            self.take(step)
+        elif taken:
+            self.accepted.append(step)
+            self.seq, self.position = step.seq + 1, step.end_position
 
     @rule(back=st.integers(1, 9))
     def repeat(self, back):
