@@ -74,6 +74,22 @@ def redis_slow(chance, latency_s, for_s):
         return played(site, chance, lambda _: time.sleep(for_s), calls=5, speed=1.0, scripts=BRIEF)
 
 
+def redis_deaf(chance, for_s):
+    """Let Redis do what it is told, but nobody hear its answers, for *for_s*; see `played`."""
+    with rig(0) as site, Proxy(site.port) as proxy:
+        site.fleet.redis_url = f"redis://127.0.0.1:{proxy.port}/0"
+        site.fleet.start(3)
+
+        def deafen(_):
+            proxy.is_deaf = True
+            time.sleep(for_s)
+            proxy.reset()
+            proxy.is_deaf = False
+            time.sleep(2)
+
+        return played(site, chance, deafen, calls=5, speed=1.0, scripts=BRIEF)
+
+
 def stale_replica(chance, rounds):
     """Promote a replica that misses the primary's last writes, *rounds* times, one rig each."""
     verdicts = [_promote(chance) for _ in range(rounds)]

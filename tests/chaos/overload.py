@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import pairwise
 
 from tests.chaos.crowd import OK, Crowd
 from tests.chaos.groups import asked_for_a_call
@@ -51,6 +52,12 @@ def overload(chance):
     return _row(verdict, crowd, marks, more, grown_mib)
 
 
+def slower(crowd, marks):
+    """Return p95 of the replies between the first two *marks*, the last two, and their ratio."""
+    calm_s, crowded_s = (quantile(crowd.replies_s(*each), 0.95) for each in pairwise(marks))
+    return calm_s, crowded_s, crowded_s / max(calm_s, LEAST_S)
+
+
 def _taken(crowd):
     """Return how many channels were let in: one that was not would compete with those to come."""
     return len({answer.key for answer in list(crowd.ear.answers) if answer.status == OK})
@@ -70,10 +77,8 @@ def _come(site, chance, for_s):
 
 
 def _row(verdict, crowd, marks, more, grown_mib):
-    begun_s, come_s, gone_s = marks
-    calm_s = quantile(crowd.replies_s(begun_s, come_s), 0.95)
-    crowded_s = quantile(crowd.replies_s(come_s, gone_s), 0.95)
-    ratio = crowded_s / max(calm_s, LEAST_S)
+    _, come_s, gone_s = marks
+    calm_s, crowded_s, ratio = slower(crowd, marks)
     statuses = [answer.status for answer in more["answers"]]
     refused = statuses.count(UNAVAILABLE)
     let_in = {answer.key for answer in more["answers"] if answer.status == OK}
