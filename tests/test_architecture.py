@@ -176,6 +176,13 @@ def test_tests_mirror_code():
     assert strangers == set()
 
 
+def test_makefile_names_real_tests():
+    """The tests that the Makefile names are there, whichever were moved."""
+    named = re.findall(r"tests/[\w/]+\.py", (source.ROOT / "Makefile").read_text())
+    assert len(named) > 1
+    assert [each for each in named if not (source.ROOT / each).exists()] == []
+
+
 def test_test_names_are_short():
     """A test's name is a few words: what it is about, the docstring states the fact."""
     found = [
