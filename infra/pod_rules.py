@@ -16,6 +16,8 @@ _GRACE_S: Final = 60
 #: A restricted pod may mount no more than these; a claim of a StatefulSet is no volume here.
 _VOLUMES: Final = {"configMap", "secret", "emptyDir", "persistentVolumeClaim"}
 _SECRET: Final = re.compile(r"TOKEN|PASSWORD|COOKIE_KEY|SECRET")
+#: Names a file that holds the secret: it is read again when the Secret changes.
+_IN_FILE: Final = "_FILE"
 _RESTRICTED: Final = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -32,6 +34,7 @@ def faults(manifest: Manifest) -> Iterator[str]:
     found = [*_pod_faults(manifest.pod)]
     for container in manifest.containers:
         found += _container_faults(container)
+        found += _secret_faults(manifest.pod, container)
     for container in () if manifest.kind == "Job" else manifest.pod["containers"]:
         found += _probe_faults(container)
     if manifest.is_ksvc:
@@ -76,9 +79,19 @@ def _container_faults(container: Body) -> Iterator[str]:
         yield "the image's tag is latest: name a version"
     if container.get("imagePullPolicy") != "IfNotPresent":
         yield "set imagePullPolicy: IfNotPresent"
+
+
+def _secret_faults(pod: Body, container: Body) -> Iterator[str]:
+    secrets = {each["name"] for each in pod.get("volumes", ()) if "secret" in each}
+    mounts = container.get("volumeMounts", ())
+    places = tuple(f"{each['mountPath']}/" for each in mounts if each["name"] in secrets)
     for each in container.get("env", ()):
-        if _SECRET.search(each["name"]) and "value" in each:
+        if not _SECRET.search(each["name"]) or "value" not in each:
+            continue
+        if not each["name"].endswith(_IN_FILE):
             yield f"{each['name']} belongs in a Secret"
+        elif not each["value"].startswith(places):
+            yield f"{each['name']} must lie in a Secret that is mounted"
 
 
 def _probe_faults(container: Body) -> Iterator[str]:

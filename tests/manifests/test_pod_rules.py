@@ -50,6 +50,7 @@ def test_other_objects_are_passed_over():
         (f"{_BOX}/image", "linewatch:latest", "tag is latest"),
         (f"{_BOX}/imagePullPolicy", "Always", "imagePullPolicy: IfNotPresent"),
         (f"{_BOX}/env/0", {"name": "TOKEN", "value": "x"}, "TOKEN belongs in a Secret"),
+        (f"{_BOX}/env/0", {"name": "TOKEN_FILE", "value": "/tmp/t"}, "TOKEN_FILE must lie in"),
         (f"{_BOX}/readinessProbe", GONE, "set readinessProbe"),
         (f"{_BOX}/livenessProbe", GONE, "set livenessProbe"),
         ("spec/template/metadata/labels", {}, "no NetworkPolicy finds them"),
