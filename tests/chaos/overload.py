@@ -11,7 +11,7 @@ from tests.chaos.groups import asked_for_a_call
 from tests.chaos.oracle import Script
 from tests.chaos.rig import rig, within
 from tests.chaos.row import Row, quantile
-from tests.chaos.soak import _rss_mib
+from tests.chaos.soak import rss_mib
 from tests.chaos.verdict import Verdict, judged
 
 #: Calls for which there is room; so many more come.
@@ -41,11 +41,11 @@ def overload(chance):
             time.sleep(2)
             marks = [time.monotonic()]
             time.sleep(CALM_S)
-            before_mib = sum(map(_rss_mib, workers))
+            before_mib = sum(map(rss_mib, workers))
             marks.append(time.monotonic())
             more = _come(site, chance, for_s)
             marks.append(time.monotonic())
-            grown_mib = sum(map(_rss_mib, workers)) - before_mib
+            grown_mib = sum(map(rss_mib, workers)) - before_mib
             said = crowd.finish()
         site.drain()
         verdict = judged(site.client, crowd) + Verdict(lost=not said)

@@ -79,7 +79,7 @@ def _watch(pids, for_s):
     ends_s = time.monotonic() + for_s
     while time.monotonic() < ends_s:
         for pid in pids:
-            taken[pid].append((time.monotonic(), _rss_mib(pid), _open([pid])))
+            taken[pid].append((time.monotonic(), rss_mib(pid), _open([pid])))
         time.sleep(SAMPLE_S)
     return taken
 
@@ -95,7 +95,8 @@ def _parts(samples, column):
     return [float(part.mean()) for part in parts]
 
 
-def _rss_mib(pid):
+def rss_mib(pid):
+    """Return the memory of a process that is resident, in MiB."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE / 2**20
 
 

@@ -15,7 +15,7 @@ from tests.chaos.kills import BRIEF
 from tests.chaos.overload import SLOWER, slower
 from tests.chaos.rig import rig
 from tests.chaos.row import Row
-from tests.chaos.soak import _rss_mib
+from tests.chaos.soak import rss_mib
 from tests.chaos.verdict import Verdict, judged
 
 CONNECTIONS = 200
@@ -107,12 +107,12 @@ def trickled(chance):
             time.sleep(2)
             marks = [time.monotonic()]
             time.sleep(CALM_S)
-            before_mib = sum(map(_rss_mib, workers))
+            before_mib = sum(map(rss_mib, workers))
             marks.append(time.monotonic())
             with Trickle(site.fleet.urls, CONNECTIONS) as trickle:
                 time.sleep(for_s)
                 marks.append(time.monotonic())
-                grown_mib = sum(map(_rss_mib, workers)) - before_mib
+                grown_mib = sum(map(rss_mib, workers)) - before_mib
             said = crowd.finish()
         site.drain()
         verdict = judged(site.client, crowd) + Verdict(lost=not said)

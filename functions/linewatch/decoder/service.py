@@ -143,7 +143,7 @@ def build(settings: DecoderSettings, recognizers: Recognizers, tracer: Tracer = 
         now_ms=clock_ms,
         idle_s=settings.idle_s,
         paused_s=settings.paused_s,
-        tidy=(store.drop_idle, forwarder.drop_idle),
+        tidy=(store.drop_idle, forwarder.drop_idle, sessions.drop_lost),
     )
     return Service(
         pod_id=pod_id,

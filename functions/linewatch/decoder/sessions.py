@@ -151,6 +151,17 @@ class Sessions:
         """Take again what was given up."""
         self._given_up.clear()
 
+    def drop_lost(self) -> None:
+        """Drop the copies of what other pods took over while this one stood still.
+
+        Nobody brings it another step of theirs, so it would never learn, and seem full.
+        """
+        for live in list(self._live.values()):
+            stored = self._store.peek(live.key)
+            if stored is None or stored.epoch != live.epoch:
+                with self._locked(live.key):
+                    self._drop(live)
+
     def take_partials(self) -> dict[ChannelKey, str]:
         """Return the partial hypotheses that changed since the last call."""
         changed: dict[ChannelKey, str] = {}
@@ -297,8 +308,12 @@ class Sessions:
         return live
 
     def _forget(self, live: Live) -> None:
-        self._live.pop(live.key, None)
+        self._drop(live)
         self._partials[live.key] = ""
+
+    def _drop(self, live: Live) -> None:
+        if self._live.get(live.key) is live:
+            del self._live[live.key]
         self._metrics.sessions.set(len(self._live))
 
     @contextmanager

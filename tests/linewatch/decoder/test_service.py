@@ -13,14 +13,15 @@ import redis
 from eventing import topics
 from linewatch import keys
 from linewatch.calls import CallStart, Channel
+from linewatch.decoder import pod, worker
 from linewatch.decoder import service as module
-from linewatch.decoder import worker
 from linewatch.decoder.service import address_of, build
 from linewatch.errors import SettingsError
 from linewatch.events import partition_of
 from linewatch.settings import DecoderSettings, load, token_digest
 from tests import fakes, kafka_broker
-from tests.linewatch.decoder.pods import START
+from tests.decoders import eventually
+from tests.linewatch.decoder.pods import AGENT, START
 
 ENV = {"VOSK_MODEL_PATH": "~/model", "COOKIE_KEYS": "new, old"}
 TOKENS = f"acme={token_digest('secret')}"
@@ -138,6 +139,18 @@ class TestBuild:
             service.stop()
             assert not client.exists(keys.pod(service.pod_id))
             assert not client.keys(keys.outbox_lease("*"))
+
+    def test_lets_go_what_moved(self, redis_url, monkeypatch):
+        """A decoder whose call another pod took over meanwhile lets its copy go by itself."""
+        monkeypatch.setattr(pod, "TIDY_S", 0.01)
+        service = build(settings(REDIS_URL=redis_url), fakes.HashRecognizers())
+        service.start()
+        service.sessions.take(AGENT, fakes.chunks(fakes.speech(0.25))[0], start=START)
+        assert len(service.sessions) == 1
+        with redis.Redis.from_url(redis_url) as client:
+            client.hincrby(keys.session(AGENT), "epoch", 1)
+        eventually(lambda: len(service.sessions) == 0, 5)
+        service.stop()
 
     def test_events_go_to_kafka(self, kafka, redis_url):
         """With KAFKA_BROKERS the outbox is drained into Kafka's topics, not into Redis' log."""

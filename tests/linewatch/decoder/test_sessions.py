@@ -359,6 +359,28 @@ class TestRefusals:
             pod.take(AGENT, STEPS[1])
         assert AGENT not in pod.sessions
 
+    def test_zombie_drops_its_copies(self, pod, redis_url):
+        """A pod whose calls went on elsewhere drops its copies unasked, and only these."""
+        for key in (AGENT, CUSTOMER):
+            pod.take(key, STEPS[0])
+        pod.sessions.take_partials()
+        pod.killed()
+        Pod(redis_url, "pod-b").take(AGENT, STEPS[1])
+        pod.sessions.drop_lost()
+        assert AGENT not in pod.sessions
+        assert CUSTOMER in pod.sessions
+        assert pod.metrics.sessions._value.get() == 1
+        # What the new owner shows of it is not taken away.
+        assert pod.sessions.take_partials() == {}
+
+    def test_gone_sessions_are_dropped(self, pod, redis_url):
+        """What the store does not know any more is not kept in memory either."""
+        pod.take(AGENT, STEPS[0])
+        with redis.Redis.from_url(redis_url) as client:
+            client.delete(keys.session(AGENT))
+        pod.sessions.drop_lost()
+        assert len(pod.sessions) == 0
+
     def test_busy_channel_waits(self, pod, monkeypatch):
         """A step whose predecessor is still being decoded is asked to come again."""
         monkeypatch.setattr("linewatch.decoder.sessions.LOCK_WAIT_S", 0.05)

@@ -176,6 +176,12 @@ class Calls(RuleBasedStateMachine):
         self.pods.append(Pod(self.redis_url, f"pod-{len(self.pods)}"))
 
     @rule()
+    def tidy(self):
+        """Let every pod, dead ones too, look whether its copies are still its own."""
+        for pod in self.pods:
+            pod.sessions.drop_lost()
+
+    @rule()
     def forget(self):
         """Lose the memory of the session."""
         self.pods[-1].forget(self.key)
