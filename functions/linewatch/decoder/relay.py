@@ -34,6 +34,8 @@ _BATCH = 64
 #: A third of the lease: two renewals may fail.
 _RENEW_S = keys.POD_LEASE_MS / 3000
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0)
+#: The client's own limit, 100, is below what THREADS may be; threads bound them.
+_MOST_CONNECTIONS: Final = 1_024
 _Entry = tuple[bytes, Mapping[bytes, bytes]]
 
 # KEYS: lease, outbox. ARGV: pod, ids of entries. Returns 0 if the lease is another's.
@@ -57,6 +59,7 @@ def connect(url: str, timeout_s: float = 0.8) -> Redis:
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s / 2,
             retry=Retry(NoBackoff(), 0),
+            max_connections=_MOST_CONNECTIONS,
         )
     except ValueError as error:
         raise SettingsError(f"REDIS_URL={url[:80]!r}: {error}") from error
