@@ -33,11 +33,15 @@ class Answered:
 
 
 class Ear:
-    """A transport that remembers how every request for a step was answered."""
+    """A transport that remembers how every request for a step was answered.
+
+    *taken_s* is when the last step was taken.
+    """
 
     def __init__(self, transport):
         self.transport = transport
         self.answers = deque()
+        self.taken_s = time.monotonic()
 
     def send(self, method, path, headers, body):
         """See `Transport`."""
@@ -48,7 +52,9 @@ class Ear:
         finally:
             if path.count("/") > 4:
                 _, _, _, call, _, channel, *_ = path.split("/")
-                self.answers.append(Answered((call, channel), sent_s, time.monotonic(), status))
+                now_s = time.monotonic()
+                self.answers.append(Answered((call, channel), sent_s, now_s, status))
+                self.taken_s = now_s if status == OK else self.taken_s
         return answer
 
 

@@ -25,6 +25,8 @@ MOST_LEFT = 4
 IDLE_S = 90
 #: One lost in a hundred calls is 40 an hour.
 MOST_GROWN = 8
+#: Nobody waits an hour for calls that do not go on.
+STUCK_S = 60
 _PARTS = 10
 _PAGE = 4096
 
@@ -56,7 +58,7 @@ def soaked(chance, for_s):
         workers = [decoder.worker for decoder in site.fleet.decoders]
         before = _open(workers)
         with Crowd(site.fleet.urls, chance, count=30, speed=1.0, scripts=SCRIPTS) as crowd:
-            taken = _watch(workers, for_s)
+            taken = _watch(workers, for_s, crowd.ear)
             said = crowd.finish()
         crowd.ear.transport.close()
         site.drain()
@@ -74,10 +76,12 @@ def _open(pids):
     return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
 
 
-def _watch(pids, for_s):
+def _watch(pids, for_s, ear):
     taken = {pid: [] for pid in pids}
     ends_s = time.monotonic() + for_s
     while time.monotonic() < ends_s:
+        if time.monotonic() > ear.taken_s + STUCK_S:
+            raise TooLong(f"no step was taken for {STUCK_S} s")
         for pid in pids:
             taken[pid].append((time.monotonic(), rss_mib(pid), _open([pid])))
         time.sleep(SAMPLE_S)
