@@ -274,6 +274,7 @@ SHORT = {
     "terminated": terminated,
     "rollout": rollout.rollout,
     "skewed": skewed,
+    "dashboard-kills": dashboard.killed,
     "slow-owner": slow_owner,
     "links": bad_links,
     "kafka-down": outage.kafka_down,
@@ -282,13 +283,11 @@ SHORT = {
     "letters-refused": groups.letters_refused,
     "overload": overload.overload,
     "trickle": trickle.trickled,
-    "dashboard-kills": dashboard.killed,
 }
 
 #: Whose figures another case beside them would spoil. The others run in two lanes, side by side.
 ALONE = (
     "worker-kills",
-    "whole-kills",
     "recovery-10",
     "recovery-20",
     "pause-10",

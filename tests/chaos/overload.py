@@ -19,7 +19,7 @@ CALLS = 20
 #: So that those that are to be taken are taken at once: a decoder knows how full the other was
 #: a second ago.
 SPARE_CHANNELS = 2
-SPARE_S = 20
+SPARE_S = 12
 SLOWER = 1.5
 #: Below this a ratio is the scheduler's.
 LEAST_S = 0.02

@@ -20,7 +20,7 @@ from tests.chaos.verdict import Verdict, judged
 
 CONNECTIONS = 200
 CALLS = 10
-CALM_S = 5.0
+CALM_S = 4.0
 MOST_MIB = 20.0
 #: A decoder lets go whose request is not whole after 10 s.
 LET_GO = 408
@@ -99,8 +99,8 @@ class Trickle:
 
 
 def trickled(chance):
-    """Let connections trickle beside calls at 1x, for 12 s or ``TRICKLE_S``."""
-    for_s = float(os.environ.get("TRICKLE_S", "12"))
+    """Let connections trickle beside calls at 1x, for 11 s or ``TRICKLE_S``."""
+    for_s = float(os.environ.get("TRICKLE_S", "11"))
     with rig(2) as site:
         workers = [decoder.worker for decoder in site.fleet.decoders]
         with Crowd(site.fleet.urls, chance, count=CALLS, speed=1.0, scripts=BRIEF) as crowd:
