@@ -105,6 +105,19 @@ class Placing:
         self._pods[emptiest.pod] = replace(emptiest, sessions=emptiest.sessions + 1)
         return self._owner(emptiest.pod)
 
+    def emptier(self, sessions: int) -> Owner | None:
+        """Return a pod that owns so much less than *sessions* that it takes what nobody owns.
+
+        Where there is none this pod takes it, and counts as one fuller until the next look:
+        both channels of a call come at once.
+        """
+        mine = self._pods.get(self._pod)
+        fuller = max(sessions, mine.sessions) if mine else sessions
+        other = self.other(fuller - EMPTIER + 1)
+        if mine and other is None:
+            self._pods[self._pod] = replace(mine, sessions=fuller + 1)
+        return other
+
     def excess(self, sessions: int) -> int:
         """Return how many of *sessions* this pod owns above its share, if its pods are settled."""
         if self._alike < SETTLED:

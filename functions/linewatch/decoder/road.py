@@ -10,7 +10,7 @@ from linewatch.calls import CallStart, ChannelKey, Chunk, Step
 from linewatch.decoder.affinity import Answer, Forwarder, OwnerGone, OwnerSilent
 from linewatch.decoder.claims import Owner
 from linewatch.decoder.metrics import Metrics
-from linewatch.decoder.placing import EMPTIER, Placing
+from linewatch.decoder.placing import Placing
 from linewatch.decoder.sessions import Reply, Sessions
 from linewatch.errors import Misdirected, NotFound, Overloaded, OwnerBusy, SessionMoved
 
@@ -96,7 +96,7 @@ class Road:
         """Let a pod that owns less take what nobody owns, which need not move once more then."""
         if not isinstance(passage.step, Chunk) or self._sessions.is_owned(passage.key):
             return None
-        other = self._placing.other(len(self._sessions) - EMPTIER + 1)
+        other = self._placing.emptier(len(self._sessions))
         if other is None:
             return None
         try:

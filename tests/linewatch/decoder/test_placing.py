@@ -63,6 +63,18 @@ class TestOther:
         """A pod that owns as much as this one, or is full, is no help."""
         assert placed(*loads).other(loads[0]) is None
 
+    def test_much_emptier(self):
+        """What nobody owns goes to a pod that owns three less; else it stays."""
+        assert placed(5, 2).emptier(5).pod == "pod-1"
+        assert placed(5, 3).emptier(5) is None
+
+    def test_what_stays_counts_at_once(self):
+        """What came here in the same second counts, even before it is owned; a look corrects it."""
+        filling = placed(3, 1, 1)
+        assert [filling.emptier(3) and "elsewhere" for _ in range(3)] == [None, *["elsewhere"] * 2]
+        filling.refresh(seen(3, 1, 1), CALM)
+        assert filling.emptier(3) is None
+
     def test_next_goes_elsewhere(self):
         """What was just sent to a pod counts there at once, though it was not looked at anew."""
         crowded = placed(10, 3, 3)

@@ -288,6 +288,22 @@ class TestEmptier:
         town.travel("a", chunk(), THIRD)
         assert isinstance(town.travel("a", chunk(), FOURTH), Reply)
 
+    def test_both_channels_at_once(self, town):
+        """Of two that come at the same moment the second sees that the first stays."""
+        town.settle("a", loads={"a": 3, "b": 1})
+        sessions, later = town.pods["a"].sessions, [FOURTH]
+        take = sessions.take
+
+        def interrupted(key, *args, **named):
+            if later:
+                town.travel("a", chunk(), later.pop())
+            return take(key, *args, **named)
+
+        sessions.take = interrupted
+        town.travel("a", chunk(), THIRD)
+        assert THIRD in sessions
+        assert FOURTH in town.pods["b"].sessions
+
     def test_released_session_moves_there(self, town):
         """A session whose owner gave it up is adopted by the emptier pod, once."""
         town.settle("c")
@@ -361,7 +377,7 @@ class TestGivenUp:
 
     @pytest.fixture(name="rest")
     def _rest(self, town):
-        town.settle("a", loads={"a": 1, "b": 0})
+        town.settle("a", loads={"a": 0, "b": 0})
         steps = iter(STEPS)
         town.travel("a", next(steps))
         town.travel("a", chunk(), CUSTOMER)
