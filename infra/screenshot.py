@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 _BOARD: Final = ".lw table"
 
@@ -18,8 +20,9 @@ def browser_path() -> str | None:
     return os.environ.get("CHROMIUM") or shutil.which("chromium")
 
 
-def take(url: str, out: Path, width: int, height: int, settle_s: float) -> None:
-    """Save the page at *url* as a PNG, *settle_s* after its table appeared.
+@contextmanager
+def opened() -> Iterator[Browser]:
+    """Open the browser, without a window.
 
     Raises:
         FileNotFoundError: there is no Chromium.
@@ -29,12 +32,22 @@ def take(url: str, out: Path, width: int, height: int, settle_s: float) -> None:
         raise FileNotFoundError("no chromium on PATH: apt-get install chromium, or set CHROMIUM")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def take(url: str, out: Path, width: int, height: int, settle_s: float) -> None:
+    """Save the page at *url* as a PNG, *settle_s* after its table appeared.
+
+    Raises:
+        FileNotFoundError: there is no Chromium.
+    """
+    with opened() as browser:
         page = browser.new_page(viewport={"width": width, "height": height})
         page.goto(url)
         page.wait_for_selector(_BOARD)
         page.wait_for_timeout(1000 * settle_s)
         page.screenshot(path=out)
-        browser.close()
 
 
 def main() -> None:

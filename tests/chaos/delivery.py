@@ -27,17 +27,22 @@ _BATCH = 250
 _END_S = 20
 
 
-@contextmanager
 def running(site, module, **env):
-    """Run a role of ``eventing`` on the rig's Redis; it has ended when this ends."""
+    """Run a role of ``eventing``; see `started`."""
+    return started(site, module, "-m", f"eventing.{module}", **env)
+
+
+@contextmanager
+def started(site, name, *words, **env):
+    """Run Python on the rig's Redis; it has ended when this ends, and *name* is its log's."""
     given = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join((str(ROOT / "functions"), str(ROOT))),
         "REDIS_URL": site.redis_url,
         **env,
     }
-    command = tethered([sys.executable, "-m", f"eventing.{module}"], signal.SIGKILL)
-    with (site.folder / f"{module}.log").open("a") as log:
+    command = tethered([sys.executable, *words], signal.SIGKILL)
+    with (site.folder / f"{name}.log").open("a") as log:
         process = subprocess.Popen(command, env=given, cwd=ROOT, stdout=log, stderr=log)
     try:
         yield process

@@ -7,27 +7,18 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from infra import redis_server
-from infra.screenshot import browser_path
+from infra.probes import answers
+from infra.screenshot import browser_path, opened
 from linewatch.board.store import Board
 from tests.board_facts import score, start
 
 ROOT = Path(__file__).resolve().parents[2]
 EVIL = "<img src=x onerror=\"document.title='owned'\">"
-
-
-def _answers(url):
-    try:
-        with urllib.request.urlopen(url, timeout=1) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module", name="port")
@@ -53,7 +44,8 @@ def _server(redis_port, port):
 def _url(server, port):
     """Its address, once it answers."""
     deadline = time.monotonic() + 20
-    while not _answers(f"http://127.0.0.1:{port}/_stcore/health"):
+    is_up = answers(port, "/_stcore/health")
+    while not is_up():
         assert server.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -64,10 +56,8 @@ def _url(server, port):
 def _browser():
     if browser_path() is None:
         pytest.skip("no chromium on PATH: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
+    with opened() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(name="page")
