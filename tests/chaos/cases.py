@@ -20,6 +20,7 @@ from tests.chaos import (
     trickle,
     zombies,
 )
+from tests.chaos.crowd import UNAVAILABLE
 from tests.chaos.points import POINTS
 from tests.chaos.row import Row, quantile
 
@@ -30,7 +31,6 @@ AIMED_REFUSALS = 3
 #: With every store command drawing its fate, five in a row may be chance.
 MOST_REFUSALS = 5
 MOST_REPEATS = 0.001
-UNAVAILABLE = 503
 #: Senders are told so soon that the store is away.
 TOLD_S = 1.0
 

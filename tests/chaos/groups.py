@@ -11,7 +11,7 @@ from linewatch import keys
 from linewatch.calls import Channel, ChannelKey, Chunk, Codec
 from linewatch.gateway.decoders import Decoders
 from linewatch.gateway.wire import ChannelWire
-from tests.chaos.crowd import OK, Crowd
+from tests.chaos.crowd import OK, UNAVAILABLE, Crowd
 from tests.chaos.delivery import Target, length, names, publish, running, unsettled, utterance
 from tests.chaos.oracle import CHUNK_BYTES, RATE_HZ, Script
 from tests.chaos.rig import rig, within
@@ -19,7 +19,6 @@ from tests.chaos.row import Row
 from tests.chaos.verdict import Verdict
 
 GROUP = "linewatch-sentiment"
-UNAVAILABLE = 503
 #: So full Redis is when the group has been away: above the limit, below the end.
 FILLED = 0.85
 CALL_S = 90.0

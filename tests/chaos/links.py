@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import redis
 
@@ -65,20 +65,25 @@ def _deaf(chance, proxies):
     proxy.is_deaf = False
 
 
-def redis_slow(chance, latency_s, for_s):
-    """Let every answer of Redis come *latency_s* later each way; see `played`."""
+@contextmanager
+def _far_redis():
+    """Start three decoders that reach their Redis by a proxy."""
     with rig(0) as site, Proxy(site.port) as proxy:
         site.fleet.redis_url = f"redis://127.0.0.1:{proxy.port}/0"
         site.fleet.start(3)
+        yield site, proxy
+
+
+def redis_slow(chance, latency_s, for_s):
+    """Let every answer of Redis come *latency_s* later each way; see `played`."""
+    with _far_redis() as (site, proxy):
         proxy.latency_s = latency_s
         return played(site, chance, lambda _: time.sleep(for_s), calls=5, speed=1.0, scripts=BRIEF)
 
 
 def redis_deaf(chance, for_s):
     """Let Redis do what it is told, but nobody hear its answers, for *for_s*; see `played`."""
-    with rig(0) as site, Proxy(site.port) as proxy:
-        site.fleet.redis_url = f"redis://127.0.0.1:{proxy.port}/0"
-        site.fleet.start(3)
+    with _far_redis() as (site, proxy):
 
         def deafen(_):
             proxy.is_deaf = True
