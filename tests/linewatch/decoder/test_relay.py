@@ -382,3 +382,13 @@ def test_two_relays_lose_nothing(client, make):
 def test_partition_follows_call():
     """A record lies in the partition of its call, the same in the outbox and in the log."""
     assert _record("call-9").partition == partition_of("call-9")
+
+
+def test_more_at_once_than_usual(redis_url):
+    """Every thread that may serve (THREADS, 256 at most) has a connection where it needs one."""
+    with connect(redis_url) as client:
+        pool = client.connection_pool
+        held = [pool.get_connection() for _ in range(256)]
+        for each in held:
+            pool.release(each)
+        assert client.ping()

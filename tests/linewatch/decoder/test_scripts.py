@@ -74,16 +74,6 @@ def test_dropping_goes_on_for_ever(scripts):
     assert scripts.run("own", KEYS, ARGUMENTS) is not None
 
 
-def test_more_at_once_than_usual(redis_url):
-    """Every thread that may serve (THREADS, 256 at most) has a connection where it needs one."""
-    with connect(redis_url) as client:
-        pool = client.connection_pool
-        held = [pool.get_connection() for _ in range(256)]
-        for each in held:
-            pool.release(each)
-        assert client.ping()
-
-
 def test_forgotten_script_is_taught(scripts, client):
     """A Redis that forgot its scripts is taught them again, unnoticed."""
     scripts.run("own", KEYS, ARGUMENTS)
