@@ -45,7 +45,7 @@ cluster-bench: install-dev ## measure on a real cluster: cold starts, memory, CP
 chaos: install-dev ## break everything, compare byte for byte (CASES="zombies ...", SEED=...)
 	@PYTHONPATH=$(PYTHONPATH):tests $(PYTHON) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(CASES)
 
-chaos-long: install-dev ## the long proof, from where it was left (PART=kills, zombies, soak, real or fifty)
+chaos-long: install-dev ## the long proof, from where it was left (PART=kills, zombies, soak, real, fifty or doses)
 	@PYTHONPATH=$(PYTHONPATH):tests $(PYTHON) -m tests.chaos $(if $(SEED),--seed $(SEED)) --part $(PART)
 
 chaos-demo: install model ## the demo, with a decoder killed every 10 s

@@ -108,9 +108,8 @@ def store_faults(chance, chunks=2500):
     )
 
 
-def redis_killed(chance, times=1):
+def redis_killed(chance, times=1, down_s=5.0):
     """Redis killed and back."""
-    down_s = float(os.environ.get("REDIS_DOWN_S", "5"))
     verdict, crowd = faults.redis_killed(chance, times, down_s)
     promise = f"Redis killed, back after {down_s:.0f} s"
     return Row("redis-killed", 5, promise, times, verdict, **_refused(crowd))

@@ -44,7 +44,8 @@ def store_faults(chance, chunks, rate=0.01):
     with rig(3, CHAOS_FAULTS=faults, CHAOS_SEED=str(chance.random())) as site:
 
         def until_enough(crowd):
-            within(600, lambda: _taken(crowd) >= chunks, f"{chunks} steps are taken", 0.2)
+            patience_s = 600 + chunks / 50
+            within(patience_s, lambda: _taken(crowd) >= chunks, f"{chunks} steps are taken", 1)
 
         verdict, crowd = played(site, chance, until_enough, speed=8.0)
         return verdict, _taken(crowd), longest_refusal(crowd.ear.answers)

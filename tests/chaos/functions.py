@@ -15,7 +15,7 @@ from tests.chaos.rig import rig, within
 from tests.chaos.row import Row
 from tests.chaos.verdict import Verdict
 
-CALLS, EACH = 20, 10
+CALLS = 20
 UP_S = 60
 DELIVERED_S = 120
 _FUNCTIONS = "sentiment=linewatch.sentiment.app:create(),board=linewatch.board.app:create()"
@@ -26,21 +26,24 @@ _READS = {
 }
 
 
-def killed(_, rounds=2):
-    """SIGKILL sentiment and board *rounds* times each while deliveries are in their hands."""
+def killed(_, rounds=2, each=10):
+    """SIGKILL sentiment and board *rounds* times each while deliveries are in their hands.
+
+    Twenty calls have *each* utterances.
+    """
     with ExitStack() as stack:
         site = stack.enter_context(rig(0))
         activator = _start(stack, site)
         board = Board.from_url(site.redis_url)
         stack.callback(board.close)
-        records = [utterance(f"call-{c}", i) for c in range(CALLS) for i in range(EACH)]
+        records = [utterance(f"call-{c}", i) for i in range(each) for c in range(CALLS)]
         fates = list(_READS) * rounds
         part = len(records) // len(fates)
         for number, function in enumerate(fates):
             publish(site, records[number * part : (number + 1) * part])
             _kill(site, activator, function)
         within(DELIVERED_S, lambda: _scored(board) >= len(records), "all is scored", 0.1)
-        return _row(site, board, len(records), len(fates))
+        return _row(site, board, each, len(fates))
 
 
 def _start(stack, site):
@@ -79,11 +82,11 @@ def _scored(board):
     return sum(row.utterances for row in board.snapshot("default").rows)
 
 
-def _row(site, board, count, kills):
+def _row(site, board, each, kills):
     rows = board.snapshot("default").rows
     said = {row.call: row.utterances for row in rows}
-    lost = sum(max(0, EACH - said.get(f"call-{call}", 0)) for call in range(CALLS))
-    doubled = sum(max(0, each - EACH) for each in said.values())
+    lost = sum(max(0, each - said.get(f"call-{call}", 0)) for call in range(CALLS))
+    doubled = sum(max(0, shown - each) for shown in said.values())
     starts = sum(
         int(site.client.hget(keys.health("functions"), f"{function}.cold_starts") or 0)
         for function in _READS
@@ -94,7 +97,7 @@ def _row(site, board, count, kills):
         12,
         "sentiment and board SIGKILLed with events in their hands",
         kills,
-        Verdict(calls=CALLS, events=count, lost=lost, doubled=doubled),
-        f"{count} events scored and shown once, {dead} dead letters, {starts} starts",
+        Verdict(calls=CALLS, events=CALLS * each, lost=lost, doubled=doubled),
+        f"{CALLS * each} events scored and shown once, {dead} dead letters, {starts} starts",
         passed=not dead and starts >= kills,
     )

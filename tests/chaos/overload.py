@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,9 +27,8 @@ MOST_MIB = 10.0
 CALM_S = 10.0
 
 
-def overload(chance):
-    """Let as many calls again come as there is room for, for 20 s or ``OVERLOAD_S``."""
-    for_s = float(os.environ.get("OVERLOAD_S", "20"))
+def overload(chance, for_s=20.0):
+    """Let as many calls again come as there is room for, for *for_s*."""
     scripts = tuple(Script(seed, CALM_S + for_s + SPARE_S) for seed in (1, 2))
     with rig(2, CAPACITY=str(CALLS + SPARE_CHANNELS)) as site:
         workers = [decoder.worker for decoder in site.fleet.decoders]

@@ -8,6 +8,7 @@ from operator import add
 from decoders import ROOT
 
 from tests.chaos.cases import LONG, SHORT
+from tests.chaos.doses import DOSES
 from tests.chaos.row import kept, markdown
 
 PAGE = ROOT / "docs" / "reliability.md"
@@ -41,7 +42,11 @@ burst from zero are held by `tests/e2e`, without a figure here.
 def write():
     """Write the page anew from all records; what this checkout never ran stays as it was."""
     before = _sections(PAGE.read_text())
-    made = {SHORT_TITLE: _short(), **{_title(part): _long(part) for part in LONG}}
+    made = {
+        SHORT_TITLE: _newest(SHORT_TITLE, "short", SHORT),
+        _title("doses"): _newest(_title("doses"), "doses", DOSES),
+        **{_title(part): _long(part) for part in LONG},
+    }
     found = ["\n".join(lines) or before.get(title) for title, lines in made.items()]
     PAGE.write_text("\n".join([HEAD, *filter(None, found), OPEN]))
 
@@ -56,13 +61,13 @@ def _title(part):
     return f"## `make chaos-long PART={part}`"
 
 
-def _short():
-    """The newest record of every short case, once each was run here."""
-    newest = {row.case: (row, beside) for row, beside in kept() if beside["part"] == "short"}
-    if newest.keys() < SHORT.keys():
+def _newest(title, part, cases):
+    """The newest record of every case of *part*, once each was run here."""
+    newest = {row.case: (row, beside) for row, beside in kept() if beside["part"] == part}
+    if newest.keys() < cases.keys():
         return
-    found = [newest[name] for name in SHORT]
-    yield f"{SHORT_TITLE}\n"
+    found = [newest[name] for name in cases]
+    yield f"{title}\n"
     yield markdown([row for row, _ in found]) + "\n"
     yield _of([beside for _, beside in found]) + "\n"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import selectors
 import socket
 import threading
@@ -98,9 +97,8 @@ class Trickle:
         connection.close()
 
 
-def trickled(chance):
-    """Let connections trickle beside calls at 1x, for 11 s or ``TRICKLE_S``."""
-    for_s = float(os.environ.get("TRICKLE_S", "11"))
+def trickled(chance, for_s=11.0):
+    """Let connections trickle beside calls at 1x, for *for_s*."""
     with rig(2) as site:
         workers = [decoder.worker for decoder in site.fleet.decoders]
         with Crowd(site.fleet.urls, chance, count=CALLS, speed=1.0, scripts=BRIEF) as crowd:
