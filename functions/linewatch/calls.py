@@ -147,6 +147,11 @@ class End:
 Step = Chunk | Gap | End
 
 
+def first_seq(step: Step) -> int:
+    """Return the step's number; a gap's is that of the first step it stands for."""
+    return step.from_seq if isinstance(step, Gap) else step.seq
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """One recognised word; confidence is 0 to 1."""

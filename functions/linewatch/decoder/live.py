@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from linewatch import events
-from linewatch.calls import ChannelKey, End, GapReason, Missing, Step, Utterance
+from linewatch.calls import ChannelKey, End, GapReason, Missing, Step, Utterance, first_seq
 from linewatch.decoder.claims import Stored, final_of
 from linewatch.decoder.frontend import milliseconds
 from linewatch.decoder.metrics import Metrics
@@ -39,6 +39,10 @@ class Live:
     partial: str = ""
     last_final: int | None = None
     unheard: Step | None = None
+
+    def lacks(self, step: Step) -> bool:
+        """Tell whether *step* is the next; one sent again was heard already."""
+        return step.stream != self.stream or first_seq(step) == self.next_seq
 
 
 @dataclass(slots=True)

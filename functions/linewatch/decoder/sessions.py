@@ -211,7 +211,8 @@ class Sessions:
                 return self._store.commit(live.key, live.epoch, step)
         except StoreUnavailable:
             # Taken or not, its sender sends it again: no need to replay the whole tail.
-            live.unheard = None if isinstance(step, End) else step
+            if live.lacks(step) and not isinstance(step, End):
+                live.unheard = step
             raise
 
     def _outcome(self, live: Live, step: Step, receipt: Receipt) -> Outcome:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from linewatch.calls import ChannelKey, Chunk, Codec, End, Gap, GapReason, Step
+from linewatch.calls import ChannelKey, Chunk, Codec, End, Gap, GapReason, Step, first_seq
 from linewatch.errors import Unavailable
 from linewatch.gateway.backoff import Backoff
 from linewatch.gateway.decoders import Answer, Transport
@@ -277,7 +277,7 @@ class ChannelSender:
             self._stop(State.ENDED)
             return 0.0
         with self._changed:
-            self.counts.rewinds += said.next_seq < _first_seq(step)
+            self.counts.rewinds += said.next_seq < first_seq(step)
             self.counts.gaps += isinstance(step, Gap)
             if not self._ring.acknowledge(said.next_seq):
                 self._fail(f"the decoder has {said.next_seq} steps, more than were sent")
@@ -321,8 +321,3 @@ class ChannelSender:
                     self._tally.given_up(max(0, self._ring.waiting - self._finishing))
             self._stopping.set()
             self._changed.notify_all()
-
-
-def _first_seq(step: Step) -> int:
-    """Return the step's number; a gap's is that of the first step it stands for."""
-    return step.from_seq if isinstance(step, Gap) else step.seq

@@ -446,6 +446,23 @@ class TestUnheard:
             pod.take(AGENT, step)
         assert first_occurrences(outbox(redis_url)) == wanted
 
+    @pytest.mark.parametrize("taken", [True, False])
+    def test_old_one_is_not_heard_again(self, pod, redis_url, taken):
+        """A store that is silent about a chunk heard before does not make it count again."""
+        edge = replace(STEPS[SPEAKING], position=STEPS[SPEAKING].position + 8)
+        wanted = undisturbed(redis_url, (AGENT, [*STEPS[:SPEAKING], edge]))
+        for step in STEPS[:SPEAKING]:
+            pod.take(AGENT, step)
+        old = STEPS[SPEAKING - 1]
+        with unanswered(pod.store, taken=taken), pytest.raises(StoreUnavailable):
+            pod.take(AGENT, old)
+        pod.take(AGENT, old)
+        pod.take(AGENT, edge)
+        pod.forget(AGENT)
+        # An edge tells the store how many steps it needs no more: one too many would be lost.
+        assert pod.store.claim(AGENT).tail == (edge,)
+        assert first_occurrences(outbox(redis_url)) == wanted
+
     def test_another_step_replays(self, pod, redis_url):
         """A sender that restarted instead makes the session come from the store: it is whole."""
         again = replace(STEPS[34], seq=0, stream="s2")

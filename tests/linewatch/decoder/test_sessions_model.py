@@ -110,23 +110,30 @@ class Calls(RuleBasedStateMachine):
         """Send the next chunk."""
         self.take(self.chunk(size))
 
+    def lose(self, step, *, taken):
+        """Take a step without an answer of the store, which has *taken* it or not."""
+        with unanswered(self.pods[-1].store, taken=taken), pytest.raises(StoreUnavailable):
+            self.pods[-1].take(self.key, step)
+
     @rule(size=SIZES, taken=st.booleans(), resent=st.booleans())
     def lose_answer(self, size, taken, resent):
         """Send the next chunk, of which the store does not tell whether it took it."""
         step = self.chunk(size)
-        with unanswered(self.pods[-1].store, taken=taken), pytest.raises(StoreUnavailable):
-            self.pods[-1].take(self.key, step)
+        self.lose(step, taken=taken)
         if resent:
             self.take(step)
         elif taken:
             self.accepted.append(step)
             self.seq, self.position = step.seq + 1, step.end_position
 
-    @rule(back=st.integers(1, 9))
-    def repeat(self, back):
-        """Send an old step of this stream again: it is a duplicate."""
+    @rule(back=st.integers(1, 9), lost=st.booleans(), taken=st.booleans())
+    def repeat(self, back, lost, taken):
+        """Send an old step of this stream again: it is a duplicate, were an answer lost or not."""
         mine = [step for step in self.accepted if step.stream == self.stream]
-        reply = self.pods[-1].take(self.key, mine[-min(back, len(mine))])
+        step = mine[-min(back, len(mine))]
+        if lost:
+            self.lose(step, taken=taken)
+        reply = self.pods[-1].take(self.key, step)
         assert (reply.next_seq, reply.next_position) == (self.seq, self.position)
 
     @rule()
