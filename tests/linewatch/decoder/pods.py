@@ -73,18 +73,18 @@ class Pod:
 
 
 @contextmanager
-def unanswered(store, *, taken):
-    """Let the answer to every commit be lost, of a step that is *taken* or not."""
-    commit = store.commit
+def unanswered(store, *, taken, asked="commit"):
+    """Let every answer to what is *asked* of the store be lost, *taken* as it was or not."""
+    ask = getattr(store, asked)
 
-    def silent(key, epoch, step):
+    def silent(*words, **options):
         if taken:
-            commit(key, epoch, step)
+            ask(*words, **options)
         raise StoreUnavailable("injected")
 
-    store.commit = silent
+    setattr(store, asked, silent)
     yield
-    store.commit = commit
+    setattr(store, asked, ask)
 
 
 class Caller:

@@ -1,5 +1,7 @@
 """Any interleaving of a phone's and a decoder's accidents, against the pure fold."""
 
+from contextlib import suppress
+
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
@@ -39,6 +41,7 @@ from tests.linewatch.decoder.pods import (
 
 SOUND = conversation(5)
 LOST = st.integers(0, 6000)
+ASKED = ("claim", "commit", "pass_edge", "prove", "finals", "close")
 SIZES = st.sampled_from([160, 1000, 2000, 2000, 2000, 7001])
 
 
@@ -126,6 +129,21 @@ class Calls(RuleBasedStateMachine):
             self.accepted.append(step)
             self.seq, self.position = step.seq + 1, step.end_position
 
+    @rule(size=SIZES, asked=st.sampled_from(ASKED), taken=st.booleans(), moves=st.booleans())
+    def lose_any(self, size, asked, taken, moves):
+        """Send the next chunk until it is taken; answers of one kind were lost at first."""
+        step = self.chunk(size)
+        self.try_once(step, asked, taken=taken)
+        if moves:
+            self.kill_decoder()
+        self.take(step)
+
+    def try_once(self, step, asked, *, taken):
+        """Send a step while the answers to what is *asked* of the store are lost."""
+        store = self.pods[-1].store
+        with unanswered(store, taken=taken, asked=asked), suppress(StoreUnavailable):
+            self.pods[-1].take(self.key, step)
+
     @rule(back=st.integers(1, 9), lost=st.booleans(), taken=st.booleans())
     def repeat(self, back, lost, taken):
         """Send an old step of this stream again: it is a duplicate, were an answer lost or not."""
@@ -197,7 +215,9 @@ class Calls(RuleBasedStateMachine):
         """End the call and compare."""
         if not hasattr(self, "accepted"):
             return
-        self.take(End(self.seq, self.stream))
+        end = End(self.seq, self.stream)
+        self.try_once(end, ASKED[self.position % len(ASKED)], taken=bool(self.seq % 2))
+        self.take(end)
         assert outbox(self.redis_url) == expected(self.key, self.accepted)
 
 
