@@ -125,7 +125,7 @@ def test_new_decoder_takes_load(redis_url, calm):
     """A decoder that joins gets sessions from the one above its share, at an edge."""
     with Fleet(redis_url, SETTLED="2") as fleet:
         fleet.start(1)
-        disturbed = run(fleet, sides_of(10), disturb=lambda: fleet.start(1), at=0.1, pace_s=0.3)
+        disturbed = run(fleet, sides_of(10), disturb=lambda: fleet.start(1), at=0.1, pace_s=0.2)
         released = fleet.metric("linewatch_decoder_releases_total")
     assert changed(disturbed, calm) == []
     assert released > 0

@@ -27,7 +27,7 @@ from linewatch.calls import Channel
 from linewatch.gateway import wav
 
 CALLS = 10
-SECONDS = 20
+SECONDS = 14
 PIECE = 2000
 #: Faster than life, as far as two cores carry ten calls.
 PACE_S = 0.15
