@@ -41,7 +41,7 @@ from tests.linewatch.decoder.pods import (
 
 SOUND = conversation(5)
 LOST = st.integers(0, 6000)
-ASKED = ("claim", "commit", "pass_edge", "prove", "finals", "close")
+ASKED = ("claim", "commit", "pass_edge", "prove", "release", "finals", "close")
 SIZES = st.sampled_from([160, 1000, 2000, 2000, 2000, 7001])
 
 
@@ -199,6 +199,17 @@ class Calls(RuleBasedStateMachine):
         """Let the next pod take over from one that is gone."""
         self.pods[-1].killed()
         self.pods.append(Pod(self.redis_url, f"pod-{len(self.pods)}"))
+
+    @rule()
+    def ask_for_release(self):
+        """Ask for the session at its next edge."""
+        self.pods[-1].sessions.ask_for_release(1)
+
+    @rule()
+    def pass_on(self):
+        """Let another pod go on with a session that is given up, its last one alive."""
+        if not self.pods[-1].sessions.is_owned(self.key):
+            self.pods.append(Pod(self.redis_url, f"pod-{len(self.pods)}"))
 
     @rule()
     def tidy(self):
