@@ -31,8 +31,7 @@ A control is a run without the protection: it must fail, else the row above it s
 OPEN = """## Open
 
 *OPEN* in a row: nothing was lost, but an aim was missed, and which. The load average is that of a
-run's end; where it is high a long part ran beside other work. So did the thousand kills, beside a
-soak: their p95 alone is still to be measured (thirty kills of the short run, alone, are above).
+run's end; where it is high a long part ran beside other work.
 
 Not on this page: poison, a caller who never comes back, forwards both ways, a pod that joins and a
 burst from zero are held by `tests/e2e`, without a figure here.
