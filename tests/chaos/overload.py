@@ -29,7 +29,8 @@ CALM_S = 10.0
 
 def overload(chance, for_s=20.0):
     """Let as many calls again come as there is room for, for *for_s*."""
-    scripts = tuple(Script(seed, CALM_S + for_s + SPARE_S) for seed in (1, 2))
+    lasts_s = CALM_S + for_s + max(SPARE_S, for_s / 2)
+    scripts = tuple(Script(seed, lasts_s) for seed in (1, 2))
     with rig(2, CAPACITY=str(CALLS + SPARE_CHANNELS)) as site:
         workers = [decoder.worker for decoder in site.fleet.decoders]
         with Crowd(site.fleet.urls, chance, count=CALLS, speed=1.0, scripts=scripts) as crowd:
