@@ -80,7 +80,7 @@ def _processes(activator, function):
 def _is(pid, word):
     try:
         return word in Path(f"/proc/{pid}/cmdline").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
