@@ -16,8 +16,11 @@ from linewatch.calls import (
     Codec,
     End,
     EndReason,
+    Gap,
+    GapReason,
     call_source,
     checked_name,
+    first_seq,
 )
 from linewatch.errors import BadName
 
@@ -86,6 +89,12 @@ def test_samples_follow_codec(codec, samples):
 def test_end_means_hangup():
     """A channel that ends without a reason was hung up."""
     assert End(seq=3, stream="s").reason is EndReason.HANGUP
+
+
+def test_gap_begins_where_it_stands_for():
+    """A step's first number is its own, a gap's that of the first step it stands for."""
+    gap = Gap(3, 9, 800, "s", GapReason.LOST)
+    assert [first_seq(step) for step in (gap, End(4, "s"))] == [3, 4]
 
 
 def test_values_are_frozen():
