@@ -176,9 +176,10 @@ def test_tests_mirror_code():
     assert strangers == set()
 
 
-def test_makefile_names_real_tests():
-    """The tests that the Makefile names are there, whichever were moved."""
-    named = re.findall(r"tests/[\w/]+\.py", (source.ROOT / "Makefile").read_text())
+@pytest.mark.parametrize("page", ["Makefile", "docs/reliability.md"])
+def test_named_tests_are_there(page):
+    """The tests that the Makefile and the page on reliability name exist, whichever were moved."""
+    named = re.findall(r"tests/[\w/]+\.py", (source.ROOT / page).read_text())
     assert len(named) > 1
     assert [each for each in named if not (source.ROOT / each).exists()] == []
 

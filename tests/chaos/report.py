@@ -32,10 +32,47 @@ OPEN = """## Open
 
 *OPEN* in a row: nothing was lost, but an aim was missed, and which. The load average is that of a
 run's end; where it is high a long part ran beside other work.
-
-Not on this page: poison, a caller who never comes back, forwards both ways, a pod that joins and a
-burst from zero are held by `tests/e2e`, without a figure here.
 """
+
+#: What is promised beside, each with the tests that hold it.
+HELD = {
+    "replay equals no crash, on the fake recognizer and on Vosk": (
+        "tests/linewatch/decoder/test_sessions.py",
+        "tests/e2e/test_transcript.py",
+    ),
+    "repeats, other bytes, gaps, restarts and lost answers in any order": (
+        "tests/linewatch/decoder/test_sessions_model.py",
+        "tests/linewatch/decoder/test_fold_machine.py",
+    ),
+    "a caller who never comes back, poison audio, forwards both ways, a pod that joins": (
+        "tests/e2e/test_failover.py",
+    ),
+    "a poisoned event is one dead letter, with its reason": (
+        "tests/eventing/test_log_kafka.py",
+        "tests/cluster/test_faults.py",
+    ),
+    "functions at zero, and a burst": ("tests/e2e/test_burst.py", "tests/cluster/test_scaling.py"),
+    "checkpoints of earlier code are restored or refused": ("tests/golden/test_checkpoints.py",),
+    "hostile requests: no unexpected 5xx, no traceback, bounded memory (`make attack`)": (
+        "tests/e2e/test_hostile_events.py",
+        "tests/linewatch/decoder/test_openapi.py",
+        "tests/linewatch/serving/test_worker.py",
+    ),
+    "forged cookies and forwards, another tenant's calls": (
+        "tests/linewatch/decoder/test_affinity.py",
+        "tests/linewatch/decoder/test_foreign_calls.py",
+    ),
+    "what is said is in events only": ("tests/e2e/test_spoken_secret.py",),
+    "Redis by TLS, one user a role; tokens change without a restart": (
+        "tests/infra/test_redis_users.py",
+        "tests/linewatch/test_secret_file.py",
+    ),
+    "restricted pods, and only the topology's edges between them": (
+        "tests/manifests/test_pod_rules.py",
+        "tests/manifests/test_network.py",
+        "tests/cluster/test_overlays.py",
+    ),
+}
 
 
 def write():
@@ -47,7 +84,13 @@ def write():
         **{_title(part): _long(part) for part in LONG},
     }
     found = ["\n".join(lines) or before.get(title) for title, lines in made.items()]
-    PAGE.write_text("\n".join([HEAD, *filter(None, found), OPEN]))
+    PAGE.write_text("\n".join([HEAD, *filter(None, found), _held(), OPEN]))
+
+
+def _held():
+    rows = [f"| {promise} | {'<br>'.join(paths)} |" for promise, paths in HELD.items()]
+    head = ["## Held by tests", "", "Yes or no, so without a figure.", ""]
+    return "\n".join([*head, "| promise | tests |", "| --- | --- |", *rows, ""])
 
 
 def _sections(text):
