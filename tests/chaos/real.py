@@ -49,7 +49,7 @@ def _audio(recording):
 def real(chance):
     """Kill a decoder every ten seconds for ``REAL_S`` (300) under ``REAL_CALLS`` (16) calls.
 
-    That is what two cores carry at 60 %: see bench_road.
+    At 60 % two cores carry some 20 (bench_road); the rest is for replays and the callers.
     """
     calls, for_s = int(os.environ.get("REAL_CALLS", "16")), float(os.environ.get("REAL_S", "300"))
     seed = chance.random()
