@@ -75,10 +75,15 @@ def _run_beside(name, seed):
     subprocess.run(tethered(command), cwd=ROOT, env=os.environ, check=False)
 
 
+def of_this_code(part):
+    """Return what was kept of *part* for the code that ships."""
+    return [row for row, beside in kept() if (beside["part"], beside["code"]) == (part, code())]
+
+
 def long(part, seed):
     """Run slices of *part* until the code that ships has them all."""
     case, wanted = LONG[part]
-    mine = [row for row, beside in kept() if (beside["part"], beside["code"]) == (part, code())]
+    mine = of_this_code(part)
     done = sum(row.runs for row in mine)
     print(f"{part}: {done} of {wanted} done of this code", flush=True)
     while done < wanted:
@@ -92,11 +97,7 @@ def long(part, seed):
 
 def dosed(seed):
     """Run the promised doses that the code that ships has not held yet."""
-    held = {
-        row.case
-        for row, beside in kept()
-        if (beside["part"], beside["code"]) == ("doses", code()) and row.holds
-    }
+    held = {row.case for row in of_this_code("doses") if row.holds}
     print(f"doses: {len(held)} of {len(DOSES)} held by this code", flush=True)
     return [measured(name, case, seed, "doses") for name, case in DOSES.items() if name not in held]
 
