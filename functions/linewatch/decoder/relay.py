@@ -7,6 +7,7 @@ head again, so first occurrences keep their order and repeats are equal bytes.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
@@ -33,15 +34,21 @@ UNREADABLE_KEPT: Final = 1_000
 _BATCH = 64
 #: A third of the lease: two renewals may fail.
 _RENEW_S = keys.POD_LEASE_MS / 3000
+#: So much later than due a turn still keeps its leases. The log's own limit is longer, so that a
+#: pod that cannot reach it loses them to one that can.
+_PATIENCE_S: Final = 1.0
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0)
 #: The client's own limit, 100, is below what THREADS may be; threads bound them.
 _MOST_CONNECTIONS: Final = 1_024
 _Entry = tuple[bytes, Mapping[bytes, bytes]]
 
-# KEYS: lease, outbox. ARGV: pod, ids of entries. Returns 0 if the lease is another's.
+# A lease that ran out and that nobody took is taken again: what was acknowledged goes, once.
+# KEYS: lease, outbox. ARGV: pod, expiry in ms, ids of entries. Returns 0 if it is another's.
 _DELETE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('XDEL', KEYS[2], unpack(ARGV, 2))
+local owner = redis.call('GET', KEYS[1]) or ARGV[1]
+if owner ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('XDEL', KEYS[2], unpack(ARGV, 3))
 return 1
 """
 
@@ -106,7 +113,7 @@ class RedisLogWriter:
 
 
 class Relay:
-    """Drains this pod's share of the outbox on a thread of its own.
+    """Drains this pod's share of the outbox on a thread of its own; another keeps its leases.
 
     *client* must wait longer than half a second for a blocking read: see `connect`.
     """
@@ -125,7 +132,9 @@ class Relay:
         self._leases = Leases(client, pod_id, clock)
         self._delete = client.register_script(_DELETE)
         self._stopping = threading.Event()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
+        self._keeper = threading.Thread(target=self._keep, name="outbox leases", daemon=True)
         self._update_at = 0.0
         #: Records the log acknowledged since the start.
         self.published = 0
@@ -138,6 +147,7 @@ class Relay:
     def start(self) -> None:
         """Begin to drain."""
         self._thread.start()
+        self._keeper.start()
 
     def stop(self, timeout_s: float = 3.0) -> None:
         """Finish the batch in hand, give the leases back and end the thread."""
@@ -157,6 +167,14 @@ class Relay:
             self._leases.release(self.held)
         except RedisError:
             log.warning("relay: leases not given back, they expire by themselves")
+        self._ended.set()
+
+    def _keep(self) -> None:
+        """Renew while the log takes long to acknowledge: another pod would write it all again."""
+        while not self._ended.wait(_RENEW_S):
+            if self._clock() < self._update_at + _PATIENCE_S:
+                with contextlib.suppress(RedisError):
+                    self._leases.extend()
 
     def _after_failure(self, failures: int, error: Exception) -> None:
         self._update_at = 0.0
@@ -236,7 +254,7 @@ class Relay:
             entry_ids.setdefault(partition, []).append(entry_id)
         for partition, those in entry_ids.items():
             pair = [keys.outbox_lease(partition), keys.outbox(partition)]
-            if not self._delete(keys=pair, args=[self._pod_id, *those]):
+            if not self._delete(keys=pair, args=[self._pod_id, keys.POD_LEASE_MS, *those]):
                 self._leases.drop(partition)
 
 

@@ -176,6 +176,65 @@ def test_zombie_deletes_nothing(client, make):
     assert record.partition not in relay.held
 
 
+def test_lease_that_ran_out_is_taken_again(client, make):
+    """What the log acknowledged is deleted although the lease ran out, if nobody else took it."""
+    record = _record()
+
+    class _Slow(RedisLogWriter):
+        def publish(self, records):
+            super().publish(records)
+            client.delete(keys.outbox_lease(record.partition))
+
+    relay = make(writer=_Slow(client))
+    _commit(client, record)
+    relay.turn()
+    assert _waiting(client) == 0
+    assert client.get(keys.outbox_lease(record.partition)) == b"pod-a"
+    assert 0 < client.pttl(keys.outbox_lease(record.partition)) <= keys.POD_LEASE_MS
+
+
+class _Waits(RedisLogWriter):
+    """Takes *for_s* until a record is written."""
+
+    def __init__(self, client, for_s):
+        super().__init__(client)
+        self.for_s = for_s
+        self.called = threading.Event()
+
+    def publish(self, records):
+        if records:
+            self.called.set()
+            time.sleep(self.for_s)
+        super().publish(records)
+
+
+def test_slow_log_is_waited_for(client, make):
+    """A log that takes longer than a lease lasts gets each record once: no other pod takes over."""
+    writer = _Waits(client, 1.2 * keys.POD_LEASE_MS / 1000)
+    slow = make("pod-a", writer)
+    slow.start()
+    _until(lambda: len(slow.held) == PARTITIONS)
+    _commit(client, _record())
+    assert writer.called.wait(5)
+    make("pod-b").start()
+    _until(lambda: _waiting(client) == 0)
+    assert slow.published == 1
+    assert _logged(client) == [_record()]
+
+
+def test_log_that_one_pod_cannot_reach(client, make):
+    """A pod whose log does not answer at all loses its leases to one that gets through."""
+    writer = _Waits(client, 6)
+    cut = make("pod-a", writer)
+    cut.start()
+    _until(lambda: len(cut.held) == PARTITIONS)
+    _commit(client, _record())
+    assert writer.called.wait(5)
+    make("pod-b").start()
+    _until(lambda: _waiting(client) == 0, 4.5)
+    assert cut.published == 0
+
+
 def test_unreadable_entry_set_aside(client, make):
     """An entry that is no record is kept apart, and the next record goes through."""
     good = _record()
