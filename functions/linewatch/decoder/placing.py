@@ -108,20 +108,23 @@ class Placing:
     def emptier(self, sessions: int) -> Owner | None:
         """Return a pod that owns so much less than *sessions* that it takes what nobody owns.
 
-        Where there is none this pod takes it, and counts as one fuller until the next look:
-        both channels of a call come at once.
+        That is any that owns less, where this pod would soon give up what it takes. Where there
+        is none this pod takes it, and counts as one fuller until the next look: both channels of
+        a call come at once.
         """
         mine = self._pods.get(self._pod)
         fuller = max(sessions, mine.sessions) if mine else sessions
-        other = self.other(fuller - EMPTIER + 1)
+        less = 1 if self._above_share(fuller + 1) else EMPTIER
+        other = self.other(fuller - less + 1)
         if mine and other is None:
             self._pods[self._pod] = replace(mine, sessions=fuller + 1)
         return other
 
     def excess(self, sessions: int) -> int:
         """Return how many of *sessions* this pod owns above its share, if its pods are settled."""
-        if self._alike < SETTLED:
-            return 0
+        return self._above_share(sessions) if self._alike >= SETTLED else 0
+
+    def _above_share(self, sessions: int) -> int:
         others = sum(pod.sessions for pod in self._pods.values() if pod.pod != self._pod)
         share = math.ceil((others + sessions) / max(1, len(self._pods)))
         return sessions - share if sessions > max(share * UNEVEN, share + 1) else 0

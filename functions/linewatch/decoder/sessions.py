@@ -135,9 +135,10 @@ class Sessions:
         return self._store.is_owned(key)
 
     def ask_for_release(self, excess: int) -> None:
-        """Give up *excess* sessions, each at its next edge."""
-        for live in list(self._live.values())[:excess]:
-            live.release = True
+        """Give up *excess* sessions, each at its next edge: those that moved least so far."""
+        least_moved = sorted(self._live.values(), key=lambda live: live.epoch)
+        for number, live in enumerate(least_moved):
+            live.release = number < excess
 
     def has_given_up(self, key: ChannelKey) -> bool:
         """Tell whether this pod gave the session up lately, so that another should take it."""

@@ -68,12 +68,18 @@ class TestOther:
         assert placed(5, 2).emptier(5).pod == "pod-1"
         assert placed(5, 3).emptier(5) is None
 
+    @pytest.mark.parametrize("loads", [(3, 1, 1, 1), (3, 1, 1), (3, 1, 1, 1, 1)])
+    def test_what_would_move_again(self, loads):
+        """What a pod would soon have to give up it does not take where another owns less."""
+        assert placed(*loads).emptier(loads[0])
+        assert placed(loads[0] + 1, *loads[1:]).excess(loads[0] + 1)
+
     def test_what_stays_counts_at_once(self):
         """What came here in the same second counts, even before it is owned; a look corrects it."""
-        filling = placed(3, 1, 1)
-        assert [filling.emptier(3) and "elsewhere" for _ in range(3)] == [None, *["elsewhere"] * 2]
-        filling.refresh(seen(3, 1, 1), CALM)
-        assert filling.emptier(3) is None
+        filling = placed(9, 7, 7)
+        assert [filling.emptier(9) and "elsewhere" for _ in range(3)] == [None, *["elsewhere"] * 2]
+        filling.refresh(seen(9, 7, 7), CALM)
+        assert filling.emptier(9) is None
 
     def test_next_goes_elsewhere(self):
         """What was just sent to a pod counts there at once, though it was not looked at anew."""

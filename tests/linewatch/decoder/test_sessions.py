@@ -840,6 +840,21 @@ class TestGivingUp:
         assert CUSTOMER in pod.sessions
         assert pod.metrics.releases._value.get() == 1
 
+    def test_what_moved_least(self, pod):
+        """A session that moved stays where one that did not can be given up instead."""
+        for step in STEPS[:3]:
+            pod.take(AGENT, step)
+        pod.sessions.ask_for_release(1)
+        rest = iter(STEPS[3:])
+        while not pod.sessions.has_given_up(AGENT):
+            pod.take(AGENT, next(rest))
+        pod.take(AGENT, next(rest))
+        pod.sessions.ask_for_release(1)
+        pod.take(CUSTOMER, STEPS[0])
+        pod.sessions.ask_for_release(1)
+        asked = {key: live.release for key, live in pod.sessions._live.items()}
+        assert asked == {AGENT: False, CUSTOMER: True}
+
     def test_taken_back_is_kept(self, pod):
         """A session that nobody else took is kept once it is taken back."""
         for step in STEPS[:3]:
