@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -47,6 +49,8 @@ class Road:
         self._placing = placing
         self._forwarder = forwarder
         self._metrics = metrics
+        self._coming: set[ChannelKey] = set()
+        self._guard = threading.Lock()
 
     def travel(self, passage: Passage) -> Reply | Answer:
         """Answer the step here, or return its owner's answer.
@@ -128,15 +132,27 @@ class Road:
         raise Overloaded("every decoder is full: send again later")
 
     def _take(self, passage: Passage, dead: Owner | None) -> Reply | Owner:
-        start = passage.start if self._admits(passage) else None
-        return self._sessions.take(
-            passage.key, passage.step, after=passage.after, start=start, dead=dead
-        )
+        with self._admitted(passage) as start:
+            return self._sessions.take(
+                passage.key, passage.step, after=passage.after, start=start, dead=dead
+            )
 
-    def _admits(self, passage: Passage) -> bool:
-        if passage.key in self._sessions or passage.start is None:
-            return True
-        return self._placing.admits(len(self._sessions))
+    @contextmanager
+    def _admitted(self, passage: Passage) -> Iterator[CallStart | None]:
+        """Return what the session is made of if there is room, which is nobody else's then."""
+        if passage.start is None or passage.key in self._sessions:
+            yield passage.start
+            return
+        with self._guard:
+            coming = sum(key not in self._sessions for key in self._coming)
+            admits = self._placing.admits(len(self._sessions) + coming)
+            mine = {passage.key} if admits else set()
+            self._coming |= mine
+        try:
+            yield passage.start if admits else None
+        finally:
+            with self._guard:
+                self._coming -= mine
 
     def _hand_over(self, passage: Passage, owner: Owner) -> Reply | Answer:
         if passage.forwarded:

@@ -1,5 +1,8 @@
 """Whose step it is: mine, another's one hop away, or nobody's any more."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from linewatch.calls import ChannelKey, Chunk, End
@@ -346,6 +349,23 @@ class TestFull:
         assert caught.value.retry_after_s == 5
         assert full.metrics.refused._value.get() == 1
         assert full.store.peek(AGENT) is None
+
+    def test_many_at_once(self, town):
+        """Of new calls that come in the same moment no more begin than there is room for."""
+        full = town.settle("full", capacity=2)
+        claim = full.store.claim
+
+        def slow(*which, **fields):
+            time.sleep(0.2)
+            return claim(*which, **fields)
+
+        full.store.claim = slow
+        with ThreadPoolExecutor(6) as pool:
+            keys = [ChannelKey.of("default", f"c{number}", "agent") for number in range(6)]
+            came = [pool.submit(town.travel, "full", chunk(), key) for key in keys]
+        refused = [each for each in came if isinstance(each.exception(), Overloaded)]
+        assert (len(full.sessions), len(refused)) == (2, 4)
+        assert town.roads["full"]._coming == set()
 
     def test_forwarded_new_call(self, town):
         """A full pod does not pass on what was passed to it."""
