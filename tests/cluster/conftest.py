@@ -86,12 +86,12 @@ def _one_machine(prepared_model, tmp_path):
 def _disturbed(cluster, topics, gate, one_machine, run):
     """Play calls of some length, disturb them once all are live, and compare every byte."""
 
-    def play(count, seconds, disturb):
+    def play(count, seconds, disturb, repeats=0):
         calls = calls_of(run, count, seconds)
         with Playing(calls, [line_of(call, gate) for call in calls]) as playing:
             kube.eventually(lambda: are_live(cluster, calls), 45)
             disturb()
             playing.end(timeout_s=seconds)
-        assert_whole(topics, calls, one_machine(calls))
+        assert_whole(topics, calls, one_machine(calls), repeats=repeats)
 
     return play
