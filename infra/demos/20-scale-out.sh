@@ -24,8 +24,8 @@ shows "the old revision ends, its calls go on"
 await 300 "no pod of $old is left" is_without_pods "$old"
 sessions >"$after"
 spread
-moves=$(awk '$1 != "session" {next} NR == FNR {epoch[$2] = $3; next}
-    $2 in epoch {moved[$3 - epoch[$2]]++} END {for (each in moved) print moved[each], "channels moved", each, "times"}' "$before" "$after" | sort)
+moves=$(awk '$1 != "session" {next} NR == FNR {moves[$2] = $3; next}
+    $2 in moves {moved[$3 - moves[$2]]++} END {for (each in moved) print moved[each], "channels moved", each, "times"}' "$before" "$after" | sort)
 [ -n "$moves" ] || fail "every call ended before it could move: use longer ones"
 printf '%s\n' "$moves" | while read -r line; do say "$line"; done
 printf '%s\n' "$moves" | awk -v most="$MOST_MOVES" '$4 < 1 || $4 > most {exit 1}' ||

@@ -24,6 +24,6 @@ go_on() { # every channel that still lives got steps since
          END {exit !(kept && !stuck)}' "$before" "$after"
 }
 await 60 "every live channel got steps since" go_on
-awk '$1 != "session" {next} NR == FNR {epoch[$2] = $3; next} $2 in epoch {kept++; moved += $3 > epoch[$2]}
+awk '$1 != "session" {next} NR == FNR {moves[$2] = $3; next} $2 in moves {kept++; moved += $3 > moves[$2]}
     END {printf "   %d channels live on, %d of them moved, %d s after the deletion\n", kept, moved, ago}' ago=$((SECONDS - begun)) "$before" "$after"
 spread

@@ -1,7 +1,7 @@
 """Tell how the calls are spread: run inside a decoder pod by the demos.
 
 One line a decoder, ``pod ID ADDRESS SESSIONS``, and one a live channel,
-``session CALL/CHANNEL EPOCH NEXT_SEQ``: the epoch grows by one with every move.
+``session CALL/CHANNEL MOVES NEXT_SEQ``: how often its owner changed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def told(store: Store) -> Iterator[str]:
     for key in store.idle(_ANY_S):
         stored = store.peek(key)
         if stored and not stored.ended:
-            yield f"session {key.call}/{key.channel} {stored.epoch} {stored.next_seq}"
+            yield f"session {key.call}/{key.channel} {stored.moves} {stored.next_seq}"
 
 
 def main() -> None:

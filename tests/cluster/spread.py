@@ -9,14 +9,14 @@ from tests.cluster.kube import ROOT, eventually
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Every decoder's sessions and id by its address, and every live channel's epoch."""
+    """Every decoder's sessions and id by its address, and every live channel's moves."""
 
     sessions: dict
     ids: dict
     channels: dict
 
-    def epochs(self, call):
-        """Return the epochs that a call's channels are in."""
+    def moves(self, call):
+        """Return how often a call's channels moved."""
         return {each for name, each in self.channels.items() if name.startswith(f"{call}/")}
 
 
@@ -35,7 +35,7 @@ def look(cluster):
     return Spread(
         {address: int(count) for _, address, count in pods},
         {address: pod_id for pod_id, address, _ in pods},
-        {name: int(epoch) for name, epoch, _ in channels},
+        {name: int(moves) for name, moves, _ in channels},
     )
 
 

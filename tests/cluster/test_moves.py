@@ -90,7 +90,7 @@ def test_wrong_pod_forwards(cluster, three, run):
         for number in range(1, CHUNKS):
             push(away, call, number)
         eventually(lambda: wrong.metric(FORWARDS) >= forwards + 2 * (CHUNKS - 1), 30)
-        assert look(cluster).epochs(call.call) == before.epochs(call.call)
+        assert look(cluster).moves(call.call) == before.moves(call.call)
         assert away.close(60)
     owners = {pod for _, _, pod in owner.hints + wrong.hints}
     assert owners == {before.ids[three[0].address]}

@@ -47,7 +47,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A session as Redis holds it."""
+    """A session as Redis holds it; its owner changed *moves* times."""
 
     epoch: int
     stream: str
@@ -56,6 +56,7 @@ class Stored:
     rate_hz: int
     started_at_ms: int
     attempts: int
+    moves: int
     ended: str
     checkpoint: Checkpoint
 
@@ -115,6 +116,7 @@ def stored_of(fields: Mapping[str, str]) -> Stored | None:
     numbers = ("epoch", "next_seq", "next_position", "rate_hz", "started_at_ms", "attempts")
     return Stored(
         **{name: int(fields[name]) for name in numbers},
+        moves=int(fields.get("moves", 0)),
         stream=fields["stream"],
         ended=fields["ended"],
         checkpoint=Checkpoint(*(int(fields[name]) for name in edge)),

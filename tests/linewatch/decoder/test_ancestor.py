@@ -17,7 +17,7 @@ GOOD = {"audio": [0, -32768, 32767], "sample_rate": 8000, "do_finalize": False, 
 
 def stored(next_seq=3, next_position=900):
     """Return a session that took some steps."""
-    return Stored(1, "decode", next_seq, next_position, 8000, 0, 0, "", Checkpoint())
+    return Stored(1, "decode", next_seq, next_position, 8000, 0, 0, 0, "", Checkpoint())
 
 
 class TestAsked:

@@ -154,6 +154,17 @@ class TestClaim:
         assert claim.state is Claimed.ADOPTED
         assert (claim.stored.epoch, claim.stored.attempts) == (2, 0)
 
+    def test_moves_are_counted(self, store, other, client):
+        """Every change of a session's owner is counted; what its owner takes anew is none."""
+        epoch = opened(store)
+        assert store.claim(AGENT).stored.moves == 0
+        store.release(AGENT, epoch + 1)
+        assert other.claim(AGENT).stored.moves == 1
+        other.retire()
+        assert store.claim(AGENT).stored.moves == 2
+        client.hdel(keys.session(AGENT), "moves")
+        assert store.peek(AGENT).moves == 0, "a session of an older version has no count"
+
     def test_owned_while_owner_lives(self, store, other):
         """A session is owned from its first claim until it is given up or its pod is gone."""
         assert not other.is_owned(AGENT)

@@ -25,7 +25,7 @@ if not epoch then
   redis.call('HSET', call, 'ch:' .. channel, 'open')
   redis.call('HSET', session, 'version', version, 'owner', pod, 'epoch', 1, 'stream', '', 'past', '',
     'next_seq', 0, 'next_position', 0, 'rate_hz', rate, 'first_sample', 0, 'edge_sample', 0,
-    'edges', 0, 'index', 0, 'attempts', 0, 'chunks', 0, 'gaps', 0, 'paused', 0, 'ended', '',
+    'edges', 0, 'index', 0, 'attempts', 0, 'moves', 0, 'chunks', 0, 'gaps', 0, 'paused', 0, 'ended', '',
     'started_at_ms', redis.call('HGET', call, 'started_at_ms'))
   redis.call('ZADD', sessions, now[1] * 1000 + math.floor(now[2] / 1000), member)
   return {'created', redis.call('HGETALL', session), {}}
@@ -43,5 +43,6 @@ local died = owner ~= '' and owner ~= pod
 if died and tonumber(attempts) > 0 and not may_suspect then return {'suspect', {}, {}} end
 redis.call('HSET', session, 'owner', pod)
 redis.call('HINCRBY', session, 'epoch', 1)
+if owner ~= pod then redis.call('HINCRBY', session, 'moves', 1) end
 if died then redis.call('HINCRBY', session, 'attempts', 1) end
 return {'adopted', redis.call('HGETALL', session), redis.call('LRANGE', tail, 0, -1)}
