@@ -25,7 +25,7 @@ if not epoch then
   redis.call('HSET', call, 'ch:' .. channel, 'open')
   redis.call('HSET', session, 'version', version, 'owner', pod, 'epoch', 1, 'stream', '', 'past', '',
     'next_seq', 0, 'next_position', 0, 'rate_hz', rate, 'first_sample', 0, 'edge_sample', 0,
-    'edges', 0, 'index', 0, 'attempts', 0, 'moves', 0, 'chunks', 0, 'gaps', 0, 'paused', 0, 'ended', '',
+    'edges', 0, 'index', 0, 'attempts', 0, 'chunks', 0, 'gaps', 0, 'paused', 0, 'ended', '',
     'started_at_ms', redis.call('HGET', call, 'started_at_ms'))
   redis.call('ZADD', sessions, now[1] * 1000 + math.floor(now[2] / 1000), member)
   return {'created', redis.call('HGETALL', session), {}}
