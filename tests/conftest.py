@@ -8,6 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import redis
+from kafka.net import KafkaNetSocket
 
 from infra import model, redis_server
 from tests import kafka_broker
@@ -22,6 +23,23 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 def pytest_addoption(parser):
     """Let `make attack` ask for more."""
     parser.addoption("--attacks", type=int, default=200, help="hostile requests a test makes")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _connecting():
+    """Close what kafka-python leaves to the collector when connecting fails or is cut short."""
+    connect = KafkaNetSocket.sock_connect
+
+    async def closing(self, net, sock, *rest, **fields):
+        try:
+            return await connect(self, net, sock, *rest, **fields)
+        except BaseException:
+            sock.close()
+            raise
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KafkaNetSocket, "sock_connect", closing)
+        yield
 
 
 @pytest.fixture(scope="session", name="attacks")
