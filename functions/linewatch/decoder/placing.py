@@ -87,7 +87,7 @@ class Placing:
             return noted[0]
         return self._owner(hinted) if hinted and hinted != self._pod else None
 
-    def other(self, sessions: int) -> Owner | None:
+    def other(self, sessions: float = math.inf) -> Owner | None:
         """Return the emptiest other pod, if it has room and owns less than *sessions*.
 
         It counts as one fuller from now on, until the next look.

@@ -107,7 +107,7 @@ class Road:
             answer = self._forward(passage, other)
         except OwnerGone:
             return None
-        if answer.status == Misdirected.status:
+        if answer.status in {Misdirected.status, Overloaded.status}:
             return None
         self._placing.remember(passage.key, other)
         return answer
@@ -124,7 +124,7 @@ class Road:
         except NotFound:
             if not isinstance(passage.step, Chunk):
                 raise
-        other = None if passage.forwarded else self._placing.other(len(self._sessions))
+        other = None if passage.forwarded else self._placing.other()
         return other or self._refuse()
 
     def _refuse(self) -> NoReturn:

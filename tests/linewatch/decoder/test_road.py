@@ -323,9 +323,11 @@ class TestEmptier:
         assert town.travel("a", chunk(1, 2000), THIRD).body == b"2"
         assert town.hops == [("a", "c")]
 
-    @pytest.mark.parametrize("fault", [OwnerGone, lambda: Answer(421, {}, b"")])
+    @pytest.mark.parametrize(
+        "fault", [OwnerGone, lambda: Answer(421, {}, b""), lambda: Answer(503, {}, b"")]
+    )
     def test_else_it_is_taken_here(self, town, fault):
-        """Where the emptier pod just died, or does not take it, it begins here."""
+        """Where the emptier pod just died, is full by now, or does not take it, it begins here."""
         town.faults["b"] = fault
         assert isinstance(town.travel("a", chunk(), THIRD), Reply)
 
@@ -340,6 +342,13 @@ class TestFull:
         town.travel("full", STEPS[0])
         assert town.travel("full", chunk(), CUSTOMER).body == b"1"
         assert CUSTOMER in town.pods["b"].sessions
+
+    def test_larger_takes_it(self, town):
+        """A new call at a full pod begins on one that owns more, if that has room."""
+        town.settle("full", capacity=1, loads={"full": 1, "b": 5})
+        town.settle("b")
+        town.travel("full", STEPS[0])
+        assert town.travel("full", chunk(), CUSTOMER).body == b"1"
 
     def test_nobody_has_room(self, town):
         """Where every pod is full a new call is refused with 503, and counted."""
