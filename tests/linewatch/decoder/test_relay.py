@@ -208,14 +208,20 @@ class _Waits(RedisLogWriter):
         super().publish(records)
 
 
-def test_slow_log_is_waited_for(client, make):
-    """A log that takes longer than a lease lasts gets each record once: no other pod takes over."""
-    writer = _Waits(client, 1.2 * keys.POD_LEASE_MS / 1000)
-    slow = make("pod-a", writer)
-    slow.start()
-    _until(lambda: len(slow.held) == PARTITIONS)
+def _waits_for_log(client, make, for_s):
+    """Return a relay that holds every lease and waits *for_s* for its log."""
+    writer = _Waits(client, for_s)
+    relay = make("pod-a", writer)
+    relay.start()
+    _until(lambda: len(relay.held) == PARTITIONS)
     _commit(client, _record())
     assert writer.called.wait(5)
+    return relay
+
+
+def test_slow_log_is_waited_for(client, make):
+    """A log that takes longer than a lease lasts gets each record once: no other pod takes over."""
+    slow = _waits_for_log(client, make, 1.2 * keys.POD_LEASE_MS / 1000)
     make("pod-b").start()
     _until(lambda: _waiting(client) == 0)
     assert slow.published == 1
@@ -224,12 +230,7 @@ def test_slow_log_is_waited_for(client, make):
 
 def test_log_that_one_pod_cannot_reach(client, make):
     """A pod whose log does not answer at all loses its leases to one that gets through."""
-    writer = _Waits(client, 6)
-    cut = make("pod-a", writer)
-    cut.start()
-    _until(lambda: len(cut.held) == PARTITIONS)
-    _commit(client, _record())
-    assert writer.called.wait(5)
+    cut = _waits_for_log(client, make, 6)
     make("pod-b").start()
     _until(lambda: _waiting(client) == 0, 4.5)
     assert cut.published == 0

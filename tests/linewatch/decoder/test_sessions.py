@@ -823,6 +823,17 @@ class TestAbandon:
         assert AGENT not in pod.sessions
 
 
+def _take_back(pod):
+    """Let *pod* give the agent's session up, and take it again."""
+    for step in STEPS[:3]:
+        pod.take(AGENT, step)
+    pod.sessions.ask_for_release(1)
+    rest = iter(STEPS[3:])
+    while not pod.sessions.has_given_up(AGENT):
+        pod.take(AGENT, next(rest))
+    pod.take(AGENT, next(rest))
+
+
 class TestGivingUp:
     """Sessions given up for others to take."""
 
@@ -842,13 +853,7 @@ class TestGivingUp:
 
     def test_what_moved_least(self, pod):
         """A session that moved stays where one that did not can be given up instead."""
-        for step in STEPS[:3]:
-            pod.take(AGENT, step)
-        pod.sessions.ask_for_release(1)
-        rest = iter(STEPS[3:])
-        while not pod.sessions.has_given_up(AGENT):
-            pod.take(AGENT, next(rest))
-        pod.take(AGENT, next(rest))
+        _take_back(pod)
         pod.sessions.ask_for_release(1)
         pod.take(CUSTOMER, STEPS[0])
         pod.sessions.ask_for_release(1)
@@ -857,13 +862,7 @@ class TestGivingUp:
 
     def test_taken_back_is_kept(self, pod):
         """A session that nobody else took is kept once it is taken back."""
-        for step in STEPS[:3]:
-            pod.take(AGENT, step)
-        pod.sessions.ask_for_release(1)
-        rest = iter(STEPS[3:])
-        while not pod.sessions.has_given_up(AGENT):
-            pod.take(AGENT, next(rest))
-        pod.take(AGENT, next(rest))
+        _take_back(pod)
         assert AGENT in pod.sessions
         assert not pod.sessions.has_given_up(AGENT)
 
