@@ -220,7 +220,7 @@ class KafkaSettings:
     )
     # gunicorn gives up a worker that does not start within a minute.
     kafka_topics_s: float = setting(
-        "KAFKA_TOPICS_S", number(0, 45), "40", "how long to wait for topics that are being made"
+        "KAFKA_TOPICS_S", number(0, 45), "40", "how long a start waits for Kafka and its topics"
     )
 
 

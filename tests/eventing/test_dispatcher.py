@@ -291,7 +291,7 @@ def test_kafka_is_dispatched(kafka, function, start, tmp_path):
     ("env", "line"),
     [
         (
-            {"KAFKA_BROKERS": "127.0.0.1:1", "KAFKA_CONNECT_S": "1"},
+            {"KAFKA_BROKERS": "127.0.0.1:1", "KAFKA_CONNECT_S": "1", "KAFKA_TOPICS_S": "0"},
             "Kafka at 127.0.0.1:1 does not let us in: 111 ECONN",
         ),
         ({"K_SINK": "http://x"}, "K_SINK takes one source: set SOURCE to one of sentiment, board-"),

@@ -142,43 +142,45 @@ class Brokers:
             raise Unavailable(f"Kafka at {where} does not let us in: {why}") from error
 
     def check(self, topics: Iterable[str] = ()) -> None:
-        """Return once a broker lets us in and has *topics*.
+        """Return once a broker lets us in and has *topics*; both are waited for.
 
-        Topics are waited for: where everything is applied at once they are being made, and
-        Knative 1.15 was seen to leave a revision unready whose first container ended by an error.
+        Where everything starts at once they may still be on their way, and Knative 1.15 was seen
+        to leave a revision unready whose first container ended by an error.
 
         Raises:
-            SettingsError: it does not; the settings are wrong or Kafka is away.
+            SettingsError: it does not in KAFKA_TOPICS_S; settings are wrong or Kafka is away.
         """
         wanted = frozenset(topics)
         deadline_s = time.monotonic() + self._topics_s
-        missing = self._missing_of(wanted)
-        if missing and self._topics_s:
-            log.warning("waits %.0f s for Kafka's topic %s", self._topics_s, ", ".join(missing))
-        while missing and time.monotonic() < deadline_s:
-            time.sleep(_AGAIN_S)
-            missing = self._missing_of(wanted)
-        if missing:
-            raise SettingsError(
-                f"Kafka has no topic {', '.join(missing)}: run `python -m eventing.topics`"
-            )
+        lack = self._lack(wanted, self._patience_s)
+        if lack and self._topics_s:
+            log.warning("waits for Kafka, %.0f s in all: %s", self._topics_s, lack)
+        while lack and (left_s := deadline_s - time.monotonic()) > 0:
+            time.sleep(min(_AGAIN_S, left_s))
+            lack = self._lack(wanted, min(self._patience_s, max(left_s, _AGAIN_S)))
+        if lack:
+            raise SettingsError(lack)
 
-    def _missing_of(self, topics: frozenset[str]) -> list[str]:
+    def _lack(self, wanted: frozenset[str], within_s: float) -> str:
+        """Return what to do about Kafka or its topics; empty where nothing lacks."""
         try:
-            return sorted(topics - self.topics())
+            missing = sorted(wanted - self.topics(within_s))
         except Unavailable as error:
-            raise SettingsError(
+            return (
                 f"{error.detail} (KAFKA_BROKERS, SSL_CERT_PATH, KAFKA_CLIENT_CERT, "
                 "KAFKA_SASL_MECHANISM, KAFKA_USERNAME, KAFKA_PASSWORD)"
-            ) from None
+            )
+        named = ", ".join(missing)
+        return f"Kafka has no topic {named}: run `python -m eventing.topics`" if missing else ""
 
-    def topics(self) -> frozenset[str]:
+    def topics(self, within_s: float | None = None) -> frozenset[str]:
         """Return the names of all topics.
 
         Raises:
             Unavailable: no broker told.
         """
-        admin = self.connect(KafkaAdminClient, request_timeout_ms=int(self._patience_s * 1000))
+        told_ms = int(self._patience_s * 1000)
+        admin = self.connect(KafkaAdminClient, within_s, request_timeout_ms=told_ms)
         try:
             return frozenset(admin.list_topics())
         except KafkaError as error:

@@ -168,6 +168,28 @@ def test_topics_being_made_are_waited_for(kafka):
     making.join()
 
 
+def test_kafka_on_its_way_is_waited_for(kafka, topic, monkeypatch, caplog):
+    """A Kafka that comes up while a role starts does not fail the start, and why is told once."""
+    brokers = kafka.brokers(**{**kafka.env, "KAFKA_CONNECT_S": "0.3", "KAFKA_TOPICS_S": "40"})
+    there = brokers._options["bootstrap_servers"]
+    monkeypatch.setitem(brokers._options, "bootstrap_servers", ["127.0.0.1:1"])
+    coming = threading.Timer(2.0, brokers._options.__setitem__, ("bootstrap_servers", there))
+    coming.start()
+    brokers.check([topic])
+    coming.join()
+    (told,) = [each.getMessage() for each in caplog.records if each.name.startswith("linewatch")]
+    assert told.startswith("waits for Kafka, 40 s in all: Kafka at 127.0.0.1:")
+
+
+def test_absent_kafka_ends_the_wait():
+    """The wait for a Kafka that does not come ends in its time, with what to look at."""
+    told = {"KAFKA_BROKERS": "127.0.0.1:1", "KAFKA_CONNECT_S": "0.3", "KAFKA_TOPICS_S": "1"}
+    begun_s = time.monotonic()
+    with pytest.raises(SettingsError, match="does not let us in: 111 ECONNREFUSED"):
+        Brokers(load(KafkaSettings, told)).check()
+    assert 1 <= time.monotonic() - begun_s < 5
+
+
 @pytest.mark.parametrize("listener", ["tls", "sasl", "mtls"])
 def test_secured_listeners_let_in(kafka, topic, listener):
     """TLS, TLS with a login, and TLS with our own certificate each carry records."""

@@ -170,7 +170,8 @@ class TestBuild:
 
     def test_absent_kafka_stops_start(self, redis_url):
         """No broker at KAFKA_BROKERS is one line that says why, and nothing is started."""
-        told = settings(REDIS_URL=redis_url, KAFKA_BROKERS="127.0.0.1:1", KAFKA_CONNECT_S="1")
+        kafka = {"KAFKA_BROKERS": "127.0.0.1:1", "KAFKA_CONNECT_S": "1", "KAFKA_TOPICS_S": "0"}
+        told = settings(REDIS_URL=redis_url, **kafka)
         with pytest.raises(SettingsError, match=r"Kafka at 127\.0\.0\.1:1 does not let us in: 111"):
             build(told, fakes.HashRecognizers())
 
