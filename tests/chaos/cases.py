@@ -59,7 +59,6 @@ def whole_kills(chance, count=8):
 def stopped(chance, each=8):
     """Zombies at every point: nothing of theirs counts, and they were turned away."""
     made = zombies.zombies(chance, each)
-    told = ", ".join(f"{kind} {count}" for kind, count in sorted(made.rejected.items()))
     fenced = all(made.rejected[kind] for kind in ("commit", "edge", "relay"))
     return Row(
         "zombies",
@@ -67,7 +66,8 @@ def stopped(chance, each=8):
         f"zombie fenced (SIGSTOP at {len(POINTS)} points)",
         made.stopped.total(),
         made.verdict,
-        f"writes turned away: {told}",
+        "writes turned away",
+        dict(made.rejected),
         passed=fenced,
     )
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import subprocess
+from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 
 from decoders import ROOT
@@ -24,7 +25,7 @@ class Row:
     *passed* is what else had to hold beside a clean verdict; of a *control* the verdict
     must not be clean, else the test cannot fail. *recoveries* are seconds, of which 95 %
     aim to be below *aim_s*; a noisy machine may take twice that, which leaves the row open.
-    *open* is any other aim that was missed.
+    *open* is any other aim that was missed. *counts* add up over slices; the note is the last's.
     """
 
     case: str
@@ -33,6 +34,7 @@ class Row:
     runs: int
     verdict: Verdict
     note: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
     passed: bool = True
     control: bool = False
     recoveries: list[float] = field(default_factory=list)
@@ -68,11 +70,18 @@ class Row:
             runs=self.runs + other.runs,
             verdict=self.verdict + other.verdict,
             note=other.note,
+            counts=dict(Counter(self.counts) + Counter(other.counts)),
             open=self.open or other.open,
             passed=self.passed and other.passed,
             recoveries=self.recoveries + other.recoveries,
             took_s=self.took_s + other.took_s,
         )
+
+    @property
+    def noted(self):
+        """Return the note, and what was counted."""
+        counted = ", ".join(f"{name} {count}" for name, count in sorted(self.counts.items()))
+        return ": ".join(filter(None, (self.note, counted)))
 
     def cells(self):
         """Return what the table shows."""
@@ -85,7 +94,7 @@ class Row:
             *map(str, counts),
             "" if p95 is None else f"{p95:.2f} s",
             f"{self.took_s:.0f} s",
-            "; ".join(filter(None, (self.told, self.note))),
+            "; ".join(filter(None, (self.told, self.noted))),
         )
 
 
