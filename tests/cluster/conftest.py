@@ -9,7 +9,7 @@ import pytest
 
 from linewatch.events import TOPICS as TOPIC_OF
 from tests.cluster import deployment, kube
-from tests.cluster.lines import Playing, ThroughGateway, assert_whole, at_home, calls_of, line_of
+from tests.cluster.lines import Playing, assert_whole, at_home, calls_of, line_of, through_gateway
 from tests.cluster.spread import are_live
 from tests.cluster.topics import DEAD, Topics
 
@@ -68,8 +68,7 @@ def _topics(cluster):
 @pytest.fixture(name="gate")
 def _gate(cluster):
     """The road a phone's requests take to the decoders."""
-    token = cluster.secret("linewatch-line", "TOKEN")
-    return ThroughGateway(cluster.gateway, cluster.host("decoder"), token)
+    return through_gateway(cluster)
 
 
 @pytest.fixture(name="one_machine")

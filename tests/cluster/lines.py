@@ -83,6 +83,12 @@ class ThroughGateway:
         return self._decoders.send(method, path, {**self._host, **headers}, body)
 
 
+def through_gateway(cluster):
+    """Return the way of the cluster's own lines to the decoders, with their token."""
+    token = cluster.secret("linewatch-line", "TOKEN")
+    return ThroughGateway(cluster.gateway, cluster.host("decoder"), token)
+
+
 def line_of(call, transport):
     """Return the line on which *call* is played."""
     return Line(

@@ -9,7 +9,7 @@ from collections import defaultdict
 from tests.cluster.bench.memory import summaries
 from tests.cluster.direct import begun_elsewhere, direct
 from tests.cluster.kube import eventually
-from tests.cluster.lines import PIECE_S, Playing, ThroughGateway, calls_of, line_of
+from tests.cluster.lines import PIECE_S, Playing, calls_of, line_of, through_gateway
 
 CALLS = 4
 CHANNELS = 2
@@ -119,5 +119,4 @@ def measure(cluster):
     yield f"| owned: commit and decode | {owned:.2f} |"
     yield f"| forwarded: at the pod that it came to | {forwarding:.2f} |"
     yield f"| forwarded: at its owner | {at_owner:.2f} |"
-    gate = ThroughGateway(cluster.gateway, cluster.host("decoder"), token)
-    yield from _everywhere(cluster, gate)
+    yield from _everywhere(cluster, through_gateway(cluster))

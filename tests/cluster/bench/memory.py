@@ -7,7 +7,7 @@ import secrets
 import time
 
 from tests.cluster.kube import NAMESPACE, eventually, run
-from tests.cluster.lines import Playing, ThroughGateway, calls_of, line_of
+from tests.cluster.lines import Playing, calls_of, line_of, through_gateway
 
 MIB = 1 << 20
 #: They have no pod while nobody speaks.
@@ -42,9 +42,7 @@ def _all_counted(cluster):
 
 def measure(cluster):
     """Yield a table of what runs while people speak: then nothing sleeps."""
-    gate = ThroughGateway(
-        cluster.gateway, cluster.host("decoder"), cluster.secret("linewatch-line", "TOKEN")
-    )
+    gate = through_gateway(cluster)
     calls = calls_of(f"bench-{secrets.token_hex(3)}", CALLS, SECONDS)
     with Playing(calls, [line_of(call, gate) for call in calls]) as playing:
         time.sleep(BEGUN_S)
