@@ -93,6 +93,12 @@ class Ring:
         self._mark = next_seq
         return True
 
+    def begin_with_audio(self) -> bool:
+        """Move the mark to the oldest chunk that is held; tell whether there is one."""
+        held = (step.seq for step in self._steps if isinstance(step, Chunk))
+        oldest = next(held, None)
+        return oldest is not None and self.rewind(oldest)
+
     def acknowledge(self, next_seq: int) -> bool:
         """Take the decoder's word that it has every step below *next_seq*; see `rewind`."""
         moved = self.rewind(next_seq)

@@ -253,7 +253,7 @@ class ChannelSender:
         if answer is None:
             return self._backoff.wait_s()
         said = reply(answer) if answer.status in TAKEN else None
-        return self._refused(answer) if said is None else self._taken(due, said)
+        return self._refused(answer, due) if said is None else self._taken(due, said)
 
     def _send(self, request: Request) -> Answer | None:
         cookie = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
@@ -283,7 +283,7 @@ class ChannelSender:
                 self._fail(f"the decoder has {said.next_seq} steps, more than were sent")
         return 0.0
 
-    def _refused(self, answer: Answer) -> float:
+    def _refused(self, answer: Answer, step: Step | None = None) -> float:
         slug, next_seq = problem(answer)
         wait_s = self._backoff.wait_s(retry_after_s(answer))
         if answer.status == _CONFLICT:
@@ -293,9 +293,21 @@ class ChannelSender:
         elif answer.status == _FORBIDDEN and self._cookies:
             # A cookie outlives the key that signed it; without one we are located anew.
             self._cookies.clear()
+        elif answer.status == _NOT_FOUND and isinstance(step, Gap | End):
+            self._begin_with_audio()
         elif answer.status not in AGAIN and answer.status not in TAKEN:
             self._fail(f"{answer.status} {slug}".strip())
         return wait_s
+
+    def _begin_with_audio(self) -> None:
+        """Send the oldest audio there is: only that makes a channel, which asks for the rest then.
+
+        So begins who was refused for longer than the ring holds, or paused before the first word.
+        """
+        with self._changed:
+            begins = self._ring.begin_with_audio()
+        if self._finishing and not begins:
+            self._stop(State.ENDED)
 
     def _conflict(self, slug: str, next_seq: int | None) -> None:
         if slug == "stream-replaced":

@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import random
 import signal
 import time
 
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from infra import redis_server
 from linewatch import events, keys
 from linewatch import settings as configuration
-from linewatch.calls import Codec
+from linewatch.calls import ChannelKey, Codec
 from linewatch.decoder import app as module
 from linewatch.decoder.affinity import COOKIE, FORWARD_HEADER, Answer, Hint
 from linewatch.decoder.app import app_of, create
@@ -24,6 +25,8 @@ from linewatch.decoder.placing import Placing
 from linewatch.decoder.road import Road
 from linewatch.decoder.service import build
 from linewatch.errors import SettingsError
+from linewatch.gateway.decoders import Answer as Asked
+from linewatch.gateway.sender import ChannelSender
 from tests import fakes
 from tests.linewatch.decoder.pods import conversation, outbox, steps_of, told
 
@@ -714,6 +717,38 @@ class TestFull:
         reply = audio(web, channel="/v1/calls/c2/channels/agent")
         problem(reply, 503, "overloaded")
         assert audio(web, CHUNKS[1]).status_code == 200
+
+    def test_refused_for_long(self, redis_url):
+        """A line refused for longer than its ring holds begins once there is room, the gap told."""
+        web = app_of(service_of(redis_url, CAPACITY="1")).test_client()
+        audio(web)
+        sender = ChannelSender(
+            ChannelKey.of("default", "c2", "agent"), 0, Codec.PCMU, 8000, _Asked(web),
+            stream="s2", chance=random.Random(1), ring_s=2,
+        )  # fmt: skip
+        for _ in range(20):
+            sender.push(b"\xff" * 2000)
+            sender.step()
+        web.post(f"{AGENT}/end", json={"stream": "s1", "seq": 1})
+        while sender.step() is not None:
+            assert not sender.done
+        assert web.get("/v1/calls/c2/channels/agent").json["next_position"] == 40_000
+        records = map(dict, outbox(redis_url))
+        (gap,) = [json.loads(each[b"value"]) for each in records if b"gap" in each[b"ce_type"]]
+        assert (gap["start_ms"], gap["end_ms"], gap["reason"]) == (0, 3000, "overrun")
+
+
+class _Asked:
+    """The line's way to a decoder's test client."""
+
+    def __init__(self, web):
+        self._web = web
+
+    def send(self, method, path, headers, body):
+        """Ask as a line does."""
+        reply = self._web.open(path, method=method, headers=headers, data=body)
+        headers = {name.lower(): value for name, value in reply.headers.items()}
+        return Asked(reply.status_code, headers, (), reply.data)
 
 
 class TestAway:

@@ -152,6 +152,8 @@ class Decoder:
             self.calls.append(json.loads(body))
             return 201, {"call": self.calls[-1]["call"], "next": {}}
         call, channel, *what = names[2], *names[4:]
+        if what != ["audio"] and (call, channel) not in self.folds:
+            raise errors.NotFound("no such channel")
         if method == "GET":
             return self._state(call, channel)
         fold = self.fold(call, channel)
@@ -161,8 +163,6 @@ class Decoder:
         return 200, {**_told(fold), "partial": "", "finals": finals}
 
     def _state(self, call, channel):
-        if (call, channel) not in self.folds:
-            raise errors.NotFound("no such channel")
         fold = self.fold(call, channel)
         return 200, {"stream": fold.stream, **_told(fold), "ended": fold.ended}
 

@@ -57,7 +57,7 @@ def _noise(length, seed=0):
 
 @settings(max_examples=150, deadline=None)
 @given(
-    pieces=st.lists(st.integers(0, 5000), max_size=30),
+    pieces=st.lists(st.integers(0, 5000), max_size=30).filter(any),
     faults=st.lists(st.sampled_from(FAULTS), max_size=80),
     eager=st.booleans(),
 )
@@ -156,6 +156,47 @@ def test_overrun_is_told():
     _pump(sender)
     (gap,) = decoder.only().gaps
     assert (gap["reason"], gap["from_seq"], gap["position"]) == ("overrun", 0, 8 * RATE_HZ)
+
+
+def test_refused_beyond_ring_begins():
+    """Who is refused as new for longer than the ring holds begins as soon as there is room."""
+    decoder = Decoder(["503"] * 8)
+    sender = _sender_to(decoder, ring_s=2)
+    audio = _noise(10 * RATE_HZ)
+    for start in range(0, len(audio), 2000):
+        sender.push(audio[start : start + 2000])
+        if start % RATE_HZ == 0:
+            sender.step()
+    sender.finish()
+    _pump(sender)
+    assert State.ENDED is sender.state
+    (gap,) = decoder.only().gaps
+    assert (gap["reason"], gap["from_seq"], gap["position"]) == ("overrun", 0, 8 * RATE_HZ)
+    assert audio[8 * RATE_HZ :] == decoder.only().audio
+
+
+def test_paused_before_first_word():
+    """A channel that begins with a pause is made by its first audio, and the pause is told."""
+    decoder = Decoder()
+    sender = _sender_to(decoder)
+    sender.skip(8000, GapReason.PAUSED)
+    assert sender.step() > 0
+    sender.push(b"b" * 2000)
+    sender.finish()
+    _pump(sender)
+    assert [(gap["reason"], gap["position"]) for gap in decoder.only().gaps] == [("paused", 8000)]
+    assert decoder.only().next_position == 10_000
+
+
+@pytest.mark.parametrize("pause", [0, 8000])
+def test_silent_channel_ends(pause):
+    """A channel that brought no audio at all ends, though no decoder ever made it."""
+    sender = _sender_to(Decoder())
+    if pause:
+        sender.skip(pause, GapReason.PAUSED)
+    sender.finish()
+    _pump(sender)
+    assert State.ENDED is sender.state
 
 
 def test_forgotten_beyond_ring_is_lost():
