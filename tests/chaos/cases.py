@@ -95,7 +95,7 @@ def two_digests(chance, each=1):
 
 def store_faults(chance, chunks=2500):
     """Store commands that fail, time out, or take effect and time out: 1 % each."""
-    verdict, taken, longest = faults.store_faults(chance, chunks)
+    verdict, taken, longest, expected = faults.store_faults(chance, chunks)
     return Row(
         "store-faults",
         4,
@@ -106,7 +106,8 @@ def store_faults(chance, chunks=2500):
         passed=longest <= MOST_REFUSALS,
         open=""
         if longest <= AIMED_REFUSALS
-        else f"{longest} refusals in a row, aim {AIMED_REFUSALS}: each command draws its own fate",
+        else f"{longest} refusals in a row, aim {AIMED_REFUSALS}; if each step draws its own fate,"
+        f" {expected:.1f} such runs were to be expected",
     )
 
 

@@ -85,10 +85,22 @@ class _Call:
 class Crowd:
     """Keeps *count* calls going against *urls*, each at *speed* times life.
 
-    A call that was said ends, and another begins, until `finish`.
+    A call that was said ends, and another begins, until `finish`. A *patient* caller whose line
+    has much to send waits before it says more; one that is not loses the oldest, as phones do.
     """
 
-    def __init__(self, urls, chance, *, count, speed=4.0, scripts=(), read_s=READ_S, prefix="call"):
+    def __init__(
+        self,
+        urls,
+        chance,
+        *,
+        count,
+        speed=4.0,
+        scripts=(),
+        read_s=READ_S,
+        prefix="call",
+        patient=True,
+    ):
         self.scripts = {}
         self.lines = {}
         self._read_s = read_s
@@ -98,6 +110,7 @@ class Crowd:
         self._count = count
         self._pace_s = PIECE_S / speed
         self._prefix = prefix
+        self._patient = patient
         self._begun = 0
         self._late_s = 0.0
         self._talking = []
@@ -193,7 +206,8 @@ class Crowd:
         return time.monotonic() > self._late_s
 
     def _says(self, call):
-        if not call.line.lost and (call.is_behind() or call.push()):
+        waits = self._patient and call.is_behind()
+        if not call.line.lost and (waits or call.push()):
             return True
         call.line.finish()
         return False

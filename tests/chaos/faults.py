@@ -38,7 +38,8 @@ def store_faults(chance, chunks, rate=0.01):
     """Let *rate* of the store's commands fail, time out, or take effect and time out, each.
 
     Returns:
-        The verdict, the steps answered 200, and the longest run of 5xx one channel saw.
+        The verdict, the steps answered 200, the longest run of 5xx one channel saw, and how many
+        runs so long were to be expected.
     """
     faults = f"{rate},{rate},{rate}"
     with rig(3, CHAOS_FAULTS=faults, CHAOS_SEED=str(chance.random())) as site:
@@ -48,7 +49,15 @@ def store_faults(chance, chunks, rate=0.01):
             within(patience_s, lambda: _taken(crowd) >= chunks, f"{chunks} steps are taken", 1)
 
         verdict, crowd = played(site, chance, until_enough, speed=8.0)
-        return verdict, _taken(crowd), longest_refusal(crowd.ear.answers)
+        longest = longest_refusal(crowd.ear.answers)
+        return verdict, _taken(crowd), longest, by_chance(crowd.ear.answers, longest)
+
+
+def by_chance(answers, length):
+    """Return how many runs of at least *length* 5xx come if each answer draws its own fate."""
+    refused = [answer.status >= UNAVAILABLE for answer in list(answers)]
+    share = sum(refused) / len(refused)
+    return len(refused) * (1 - share) * share**length
 
 
 def _taken(crowd):
