@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from linewatch.calls import Step, Utterance
+from linewatch.calls import ChannelKey, Step, Utterance
 from linewatch.decoder.session import Checkpoint
 
 
@@ -121,6 +121,37 @@ def stored_of(fields: Mapping[str, str]) -> Stored | None:
         ended=fields["ended"],
         checkpoint=Checkpoint(*(int(fields[name]) for name in edge)),
     )
+
+
+def ended_of(
+    tenant: str, call: str, facts: Mapping[str, str], *, forced: bool
+) -> dict[ChannelKey, str] | None:
+    """Return why each channel of a call ended that was begun; none if it may not be closed."""
+    states = {
+        name.removeprefix("ch:"): state for name, state in facts.items() if name.startswith("ch:")
+    }
+    waits = "open" in states.values() or ("awaited" in states.values() and not forced)
+    if waits or not states or "closed" in facts:
+        return None
+    begun = ((name, state) for name, state in states.items() if state != "awaited")
+    return {ChannelKey.of(tenant, call, name): state for name, state in begun}
+
+
+def waiting_of(
+    session: Sequence[bytes | str | None], call: Sequence[bytes | str | None], idle_s: float
+) -> Waiting | None:
+    """Read how a channel waits: *session* is paused and ended, *call* closed, state and refused.
+
+    One that was announced and never sent waits as a paused one does, unless it was refused: who
+    was tries again soon, or never.
+    """
+    paused, ended = session
+    closed, state, refused = call
+    if paused is not None:
+        return Waiting(idle_s, paused == b"1", bool(ended))
+    if closed or state != b"awaited":
+        return None
+    return Waiting(idle_s, paused=not refused, ended=True)
 
 
 def final_of(utterance: Utterance) -> dict[str, Any]:

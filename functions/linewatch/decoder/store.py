@@ -35,8 +35,10 @@ from linewatch.decoder.claims import (
     Receipt,
     Stored,
     Waiting,
+    ended_of,
     final_of,
     stored_of,
+    waiting_of,
 )
 from linewatch.decoder.relay import connect
 from linewatch.decoder.scripts import Part, Scripts
@@ -77,20 +79,6 @@ def _pairs(flat: Sequence[bytes]) -> dict[str, str]:
 
 def _flat(record: Record) -> list[Part]:
     return [part for pair in record.fields().items() for part in pair]
-
-
-def _ended(
-    tenant: str, call: str, facts: Mapping[str, str], *, forced: bool
-) -> dict[ChannelKey, str]:
-    """Return why each channel of a call ended; nothing if the call may not be closed."""
-    states = {
-        name.removeprefix("ch:"): state for name, state in facts.items() if name.startswith("ch:")
-    }
-    waits = "open" in states.values() or ("awaited" in states.values() and not forced)
-    if waits or "closed" in facts:
-        return {}
-    begun = ((name, state) for name, state in states.items() if state != "awaited")
-    return {ChannelKey.of(tenant, call, name): state for name, state in begun}
 
 
 class Store:
@@ -247,14 +235,16 @@ class Store:
 
     def waiting(self, key: ChannelKey) -> Waiting | None:
         """Tell how a channel waits; none and no more in the index if it is no more."""
+        call, channel = keys.call(key.tenant, key.call), key.channel
         with _answering():
-            paused, ended = self._redis.hmget(keys.session(key), "paused", "ended")
+            session = self._redis.hmget(keys.session(key), "paused", "ended")
+            facts = self._redis.hmget(call, "closed", f"ch:{channel}", f"refused:{channel}")
             last_ms = self._redis.zscore(keys.SESSIONS, keys.member(key))
-            if paused is None or last_ms is None:
+            idle_s = (self._clock_ms() - (last_ms or 0)) / 1000
+            waits = None if last_ms is None else waiting_of(session, facts, idle_s)
+            if waits is None:
                 self._redis.zrem(keys.SESSIONS, keys.member(key))
-                return None
-            idle_s = (self._clock_ms() - last_ms) / 1000
-        return Waiting(idle_s, paused == b"1", bool(ended))
+        return waits
 
     def _clock_ms(self) -> int:
         seconds, micros = self._redis.time()
@@ -265,9 +255,14 @@ class Store:
         record = _flat(to_record(call_started(start)))
         answer = self._run(
             "announce",
-            [keys.call(start.tenant, start.call), keys.outbox(partition_of(start.call))],
-            [start.started_at_ms, keys.TOMBSTONE_EXPIRES_S, len(channels)],
-            [*map(str, channels), *record],
+            [
+                keys.call(start.tenant, start.call),
+                keys.outbox(partition_of(start.call)),
+                keys.SESSIONS,
+            ],
+            [start.started_at_ms, keys.TOMBSTONE_EXPIRES_S, len(channels), *map(str, channels)],
+            [keys.member(ChannelKey(start.tenant, start.call, each)) for each in channels],
+            record,
         )
         return int(answer[0]), int(answer[1])
 
@@ -279,8 +274,8 @@ class Store:
         with _answering():
             found = cast("dict[bytes, bytes]", self._redis.hgetall(keys.call(tenant, call)))
         facts = {_text(name): _text(value) for name, value in found.items()}
-        ended = _ended(tenant, call, facts, forced=forced)
-        if not ended:
+        ended = ended_of(tenant, call, facts, forced=forced)
+        if ended is None:
             return False
         end = self._count(tenant, call, int(facts["started_at_ms"]), ended)
         names = [name(key) for key in ended for name in _SESSION_KEYS]
@@ -302,13 +297,13 @@ class Store:
             for key in ended:
                 pipe.hmget(keys.session(key), names)
             rows = [[int(cell or 0) for cell in row] for row in pipe.execute()]
-        length_ms = max(position * 1000 // (rate or 1) for *_, position, rate in rows)
-        reasons = sorted(ended.values())
+        lengths_ms = [position * 1000 // (rate or 1) for *_, position, rate in rows]
+        reasons = sorted(ended.values()) or [EndReason.ABANDONED]
         return CallEnd(
             tenant=tenant,
             call=call,
             started_at_ms=started_at_ms,
-            ended_at_ms=started_at_ms + length_ms,
+            ended_at_ms=started_at_ms + max(lengths_ms, default=0),
             reason=EndReason(reasons[0]),
             chunks=sum(row[0] for row in rows),
             utterances=sum(row[1] for row in rows),

@@ -280,6 +280,40 @@ class TestReap:
         keeper.reap()
         assert len(told(redis_url, "ended")) == 1
 
+    def test_announced_call_never_came(self, home, keeper, client, redis_url):
+        """A call that was announced and never heard ends after an hour, with nothing in it."""
+        home.store.announce(pods.START, [AGENT.channel, CUSTOMER.channel])
+        for away_s, ended, left in ((3500, 0, 2), (101, 1, 0)):
+            for key in (AGENT, CUSTOMER):
+                aged(client, key, away_s)
+            keeper.reap()
+            keeper.reap()
+            assert len(told(redis_url, "ended")) == ended
+            assert client.zcard(keys.SESSIONS) == left
+
+    def test_refused_call_ends(self, home, keeper, client, redis_url):
+        """A call that was refused ends 30 s after its last try."""
+        home.store.announce(pods.START, [AGENT.channel, CUSTOMER.channel])
+        aged(client, CUSTOMER, 100)
+        aged(client, AGENT, 100)
+        home.store.claim(AGENT, rate_hz=8000)
+        keeper.reap()
+        assert told(redis_url, "ended") == []
+        aged(client, AGENT, 31)
+        keeper.reap()
+        assert len(told(redis_url, "ended")) == 1
+
+    def test_refused_channel_ends_no_other(self, home, keeper, client, redis_url):
+        """A refused channel ends nothing while the call's other one is heard."""
+        home.store.announce(pods.START, [AGENT.channel, CUSTOMER.channel])
+        home.take(AGENT, STEPS[0])
+        home.store.claim(CUSTOMER, rate_hz=8000)
+        aged(client, CUSTOMER, 31)
+        keeper.reap()
+        assert told(redis_url, "ended") == []
+        home.take(CUSTOMER, chunk())
+        assert home.store.peek(CUSTOMER).next_seq == 1
+
     def test_one_failure_stops_no_other(self, home, keeper, client, monkeypatch, caplog):
         """A channel that cannot be ended now is left for later; the others are ended."""
         for key in (AGENT, CUSTOMER):

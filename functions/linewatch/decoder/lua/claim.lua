@@ -16,8 +16,16 @@ end
 
 local epoch = redis.call('HGET', session, 'epoch')
 if not epoch then
-  if not may_create then return {'absent', {}, {}} end
   local now = redis.call('TIME')
+  local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+  if not may_create then
+    -- A chunk of an announced channel is refused: its sender soon comes again, or never.
+    if tonumber(rate) > 0 and redis.call('ZSCORE', sessions, member) then
+      redis.call('ZADD', sessions, now_ms, member)
+      redis.call('HSET', call, 'refused:' .. channel, 1)
+    end
+    return {'absent', {}, {}}
+  end
   if redis.call('HSETNX', call, 'started_at_ms', started_at_ms) == 1 then
     redis.call('XADD', outbox, '*', unpack(ARGV, 11))
   end
@@ -27,7 +35,7 @@ if not epoch then
     'next_seq', 0, 'next_position', 0, 'rate_hz', rate, 'first_sample', 0, 'edge_sample', 0,
     'edges', 0, 'index', 0, 'attempts', 0, 'chunks', 0, 'gaps', 0, 'paused', 0, 'ended', '',
     'started_at_ms', redis.call('HGET', call, 'started_at_ms'))
-  redis.call('ZADD', sessions, now[1] * 1000 + math.floor(now[2] / 1000), member)
+  redis.call('ZADD', sessions, now_ms, member)
   return {'created', redis.call('HGETALL', session), {}}
 end
 
