@@ -1,14 +1,16 @@
 """What the decoder's service adds to its recognizer, in CPU, on talking chunks of 250 ms.
 
 ``python -m tests.bench.bench_service``. *bare* is the ungated recognizer with its
-frontend and a partial after each chunk, in a process of its own. *owned* and *forwarded*
-are whole decoders (HTTP, store, relay, all threads) that get the same chunks on a mixed
-channel, which has no gate. All three get the chunks of four streams in turns, one at a
-time: two decodes at once would slow each other through cache and memory. CPU is the
-decoders' own, user and system; what Redis itself uses is stated beside it. The bare one
-pauses between chunks as live audio does, for a tight loop keeps its caches warm. Decoders
-and bare recognizer run on the first core, caller and Redis on the last. The three take
-turns; the ratio is the median of the turns' ratios.
+frontend and a partial after each chunk. *owned* and *forwarded* are whole decoders (HTTP,
+store, relay, all threads) that get the same chunks on a mixed channel, which has no gate.
+All three get the chunks of four streams in turns, one at a time: two decodes at once would
+slow each other through cache and memory. For the same reason the bare recognizer has as
+many processes as there are decoders, each with its own copy of the model and half of the
+streams: two copies take each other's place in the cache, which is not the service's doing.
+CPU is the decoders' own, user and system; what Redis itself uses is stated beside it. The
+bare one pauses between chunks as live audio does, for a tight loop keeps its caches warm.
+Decoders and bare recognizers run on the first core, caller and Redis on the last. The three
+take turns; the ratio is the median of the turns' ratios.
 """
 
 import argparse
@@ -36,6 +38,7 @@ from tests.bench import recordings
 RATE_HZ = 8000
 PIECE = RATE_HZ // 4
 STREAMS = 4
+DECODERS = 2
 CHUNKS = 120
 TURNS = 7
 #: About the time between two chunks in the service: without it the caches never cool.
@@ -67,32 +70,43 @@ def _level(piece):
 
 
 def bare():
-    """Print the CPU seconds that the recognizer alone takes; runs in a process of its own."""
+    """Decode what it is told to; runs in a process of its own.
+
+    A line of stdin names the stream whose next chunk is decoded. An empty line asks for the CPU
+    seconds that decoding took since the last such line, and begins the streams anew.
+    """
     run_on(0)
     recognizers = recognizer.load(model.prepare())
     streams = talking()
-    ears = [Bare(recognizers) for _ in streams]
-    begun = time.process_time()
-    for pieces in zip(*streams, strict=True):
-        for ear, piece in zip(ears, pieces, strict=True):
-            ear.hear(piece)
-            time.sleep(PAUSE_S)
-    print(json.dumps(time.process_time() - begun))
+    taken_s, ears = 0.0, {}
+    for line in sys.stdin:
+        told = ""
+        if name := line.strip():
+            if name not in ears:
+                ears[name] = Bare(recognizers, streams[int(name)])
+            begun_s = time.process_time()
+            ears[name].hear()
+            taken_s += time.process_time() - begun_s
+        else:
+            told, taken_s, ears = str(taken_s), 0.0, {}
+        print(told, flush=True)
 
 
 class Bare:
     """One stream on the recognizer alone."""
 
-    def __init__(self, recognizers):
+    def __init__(self, recognizers, pieces):
         self._recognizers = recognizers
+        self._pieces = iter(pieces)
         self._position = 0
         self._begin_anew()
 
     def _begin_anew(self):
         self._ear, self._front = self._recognizers.fresh(), Frontend(self._position, RATE_HZ)
 
-    def hear(self, piece):
-        """Decode one chunk."""
+    def hear(self):
+        """Decode the next chunk."""
+        piece = next(self._pieces)
         self._position += PIECE
         if self._ear.accept(self._front.feed(pcm(Codec.PCMU, piece))):
             self._ear.final()
@@ -101,11 +115,41 @@ class Bare:
             self._ear.partial()
 
 
-def measured_bare():
-    """Run `bare` as the decoders run: same kernels, same allocator, same core."""
-    command = [sys.executable, "-m", "tests.bench.bench_service", "--bare"]
-    env = {**os.environ, **model.decoder_env()}
-    return json.loads(subprocess.run(command, env=env, check=True, capture_output=True).stdout)
+class Bares:
+    """Processes of `bare`: same kernels, same allocator, same core as the decoders."""
+
+    def __init__(self, count):
+        command = [sys.executable, "-m", "tests.bench.bench_service", "--bare"]
+        self._processes = [
+            subprocess.Popen(
+                command,
+                env={**os.environ, **model.decoder_env()},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(count)
+        ]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self._processes:
+            process.communicate()
+
+    def measured(self):
+        """Let each decode its streams' chunks, one at a time; return their CPU seconds."""
+        for _ in range(CHUNKS):
+            for stream in range(STREAMS):
+                _told(self._processes[stream % len(self._processes)], stream)
+                time.sleep(PAUSE_S)
+        return sum(float(_told(process)) for process in self._processes)
+
+
+def _told(process, line=""):
+    print(line, file=process.stdin, flush=True)
+    return process.stdout.readline()
 
 
 def cpu_s(pid):
@@ -192,12 +236,12 @@ def measure():
     found = {"bare": [], "owned": [], "forwarded": [], "redis": []}
     env = {**model.decoder_env(), "VOSK_MODEL_PATH": str(model.prepare())}
     try:
-        with Fleet(f"redis://127.0.0.1:{port}/0", REAL, **env) as fleet:
+        with Fleet(f"redis://127.0.0.1:{port}/0", REAL, **env) as fleet, Bares(DECODERS) as bares:
             run_on(0)
-            fleet.start(2)
+            fleet.start(DECODERS)
             run_on(-1)
             for turn in range(TURNS):
-                found["bare"].append(measured_bare())
+                found["bare"].append(bares.measured())
                 own, redis_s = measured_service(fleet, server.pid, f"o{turn}", forwarded=False)
                 forward, _ = measured_service(fleet, server.pid, f"f{turn}", forwarded=True)
                 found["owned"].append(own)
