@@ -112,3 +112,14 @@ def test_due_always_joins(sizes, asks):
     held = sum(sizes[ring.first_seq :])
     assert held >= min(1000, sum(sizes))
     assert held - sizes[ring.first_seq] < 1000
+
+
+def test_begins_with_audio():
+    """To make a channel the oldest held chunk goes first, whatever is due before it."""
+    ring = Ring("s", 1000)
+    ring.add(Gap(0, 1, 800, "s", GapReason.PAUSED))
+    assert not ring.begin_with_audio()
+    assert ring.due() == Gap(0, 1, 800, "s", GapReason.PAUSED)
+    ring.add(_chunk(1, 800))
+    assert ring.begin_with_audio()
+    assert ring.due() == _chunk(1, 800)
