@@ -26,6 +26,8 @@ SLOWER = 1.5
 LEAST_S = 0.02
 MOST_MIB = 10.0
 CALM_S = 10.0
+#: What a call is answered that was ended while its caller tried on.
+GONE = 410
 
 
 def overload(chance, for_s=20.0):
@@ -126,6 +128,7 @@ def _row(verdict, crowd, marks, more, grown_mib):
         f" p95 of accepted {slowed}; memory {grown_mib:+.1f} MiB",
         passed=refused > 0
         and len(let_in) <= DECODERS * SPARE_CHANNELS
+        and GONE not in statuses
         and more["status"] == UNAVAILABLE
         and more["retry"] is not None
         and grown_mib <= MOST_MIB

@@ -32,11 +32,6 @@ OPEN = """## Open
 
 *OPEN* in a row: nothing was lost, but an aim was missed, and which. The load average is that of a
 run's end; where it is high a long part ran beside other work.
-
-The soak is of older code than the rest. That of 6640beb ran beside other parts and missed one aim:
-in its last tenth, at a load of 15, two decoders had 194 descriptors open where they had 170 before
-(at most 8 more are allowed), and as many as at its start when it had ended. Nothing was lost, the
-RSS slope was 0.86 MiB/h. It has to be run again alone.
 """
 
 #: What is promised beside, each with the tests that hold it.

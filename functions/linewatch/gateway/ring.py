@@ -27,6 +27,7 @@ class Ring:
         self._first_position = position
         self._mark = seq
         self._acknowledged = seq
+        self._begins = False
 
     @property
     def first_seq(self) -> int:
@@ -68,6 +69,8 @@ class Ring:
         That is a gap where the ring no longer holds the step at the mark:
         ``lost`` when the decoder had it once, ``overrun`` when it never did.
         """
+        if self._begins:
+            return self._oldest_chunk()
         if self._mark >= self.next_seq:
             return None
         if self._mark >= self._first_seq:
@@ -91,13 +94,16 @@ class Ring:
         if not 0 <= next_seq <= self.next_seq:
             return False
         self._mark = next_seq
+        self._begins = False
         return True
 
     def begin_with_audio(self) -> bool:
-        """Move the mark to the oldest chunk that is held; tell whether there is one."""
-        held = (step.seq for step in self._steps if isinstance(step, Chunk))
-        oldest = next(held, None)
-        return oldest is not None and self.rewind(oldest)
+        """Make the oldest chunk that is held due, until `rewind`; tell whether there is one."""
+        self._begins = self._oldest_chunk() is not None
+        return self._begins
+
+    def _oldest_chunk(self) -> Chunk | None:
+        return next((step for step in self._steps if isinstance(step, Chunk)), None)
 
     def acknowledge(self, next_seq: int) -> bool:
         """Take the decoder's word that it has every step below *next_seq*; see `rewind`."""

@@ -84,11 +84,13 @@ class Decoder:
     ``ok``; ``down`` (never arrives); ``lost`` (done, the answer lost); ``503``;
     ``moved`` (409 session-moved); ``forged`` (403 while a cookie is sent); ``html``
     (a proxy's page); ``forget-N`` (the newest N steps are lost, then the step is taken).
+    While it *is_full* it makes no channel.
     """
 
     def __init__(self, faults=()):
         self.faults = deque(faults)
         self.folds = {}
+        self.is_full = False
         self.calls = []
         self.seen = []
         self.finals = {}
@@ -152,8 +154,8 @@ class Decoder:
             self.calls.append(json.loads(body))
             return 201, {"call": self.calls[-1]["call"], "next": {}}
         call, channel, *what = names[2], *names[4:]
-        if what != ["audio"] and (call, channel) not in self.folds:
-            raise errors.NotFound("no such channel")
+        if (call, channel) not in self.folds:
+            self._make(what)
         if method == "GET":
             return self._state(call, channel)
         fold = self.fold(call, channel)
@@ -161,6 +163,12 @@ class Decoder:
         after = int(parse_qs(parts.query)["after"][0])
         finals = [f for f in self.finals.get(channel, []) if f["first_sample"] > after]
         return 200, {**_told(fold), "partial": "", "finals": finals}
+
+    def _make(self, what):
+        if what != ["audio"]:
+            raise errors.NotFound("no such channel")
+        if self.is_full:
+            raise errors.Overloaded("later")
 
     def _state(self, call, channel):
         fold = self.fold(call, channel)

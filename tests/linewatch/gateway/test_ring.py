@@ -115,11 +115,15 @@ def test_due_always_joins(sizes, asks):
 
 
 def test_begins_with_audio():
-    """To make a channel the oldest held chunk goes first, whatever is due before it."""
+    """To make a channel the oldest held chunk is due, however late, until it is told what is."""
     ring = Ring("s", 1000)
     ring.add(Gap(0, 1, 800, "s", GapReason.PAUSED))
     assert not ring.begin_with_audio()
     assert ring.due() == Gap(0, 1, 800, "s", GapReason.PAUSED)
     ring.add(_chunk(1, 800))
     assert ring.begin_with_audio()
-    assert ring.due() == _chunk(1, 800)
+    for seq in range(2, 30):
+        ring.add(_chunk(seq, 700 + 100 * seq))
+        assert ring.due().seq == ring.first_seq + (ring.first_seq == 0)
+    ring.rewind(0)
+    assert ring.due() == Gap(0, 20, 2700, "s", GapReason.OVERRUN)

@@ -159,20 +159,24 @@ def test_overrun_is_told():
 
 
 def test_refused_beyond_ring_begins():
-    """Who is refused as new for longer than the ring holds begins as soon as there is room."""
-    decoder = Decoder(["503"] * 8)
+    """Who speaks on and is refused for longer than the ring holds begins once there is room."""
+    decoder = Decoder()
     sender = _sender_to(decoder, ring_s=2)
-    audio = _noise(10 * RATE_HZ)
-    for start in range(0, len(audio), 2000):
+    audio = _noise(60 * RATE_HZ)
+    decoder.is_full = True
+    for start in range(0, 50 * RATE_HZ, 2000):
         sender.push(audio[start : start + 2000])
         if start % RATE_HZ == 0:
             sender.step()
+    assert sum(path.endswith("/gap?after=-1") for _, path, _ in decoder.seen) == 1
+    decoder.is_full = False
+    sender.push(audio[50 * RATE_HZ :])
     sender.finish()
     _pump(sender)
     assert State.ENDED is sender.state
     (gap,) = decoder.only().gaps
-    assert (gap["reason"], gap["from_seq"], gap["position"]) == ("overrun", 0, 8 * RATE_HZ)
-    assert audio[8 * RATE_HZ :] == decoder.only().audio
+    assert (gap["reason"], gap["from_seq"], gap["position"]) == ("overrun", 0, 58 * RATE_HZ)
+    assert audio[58 * RATE_HZ :] == decoder.only().audio
 
 
 def test_paused_before_first_word():
