@@ -23,7 +23,8 @@ ENDED_ROW_EXPIRES_S: Final = 15 * 60
 
 #: Set of pod ids that held a lease; a pod is alive while its own key exists.
 PODS: Final = "pods"
-#: Sorted set of session members by the time of their last step (ms, Redis' clock).
+#: Sorted set of session members by the time of their last step (ms, Redis' clock); of a channel
+#: that was announced and not heard yet by that of the announcement, or of its last refusal.
 SESSIONS: Final = "sessions"
 #: Set of stream keys of the local event log.
 LOGS: Final = "logs"

@@ -84,7 +84,7 @@ class Pod:
         facts: Told with the lease.
         now_ms: The time, for tombstones.
         idle_s: A channel without a step for so long is given up...
-        paused_s: ...or for so long, if its sender said that it paused.
+        paused_s: ...or for so long, if its sender said that it paused, or never sent.
         tidy: Called once a minute.
     """
 

@@ -240,8 +240,9 @@ class Store:
             session = self._redis.hmget(keys.session(key), "paused", "ended")
             facts = self._redis.hmget(call, "closed", f"ch:{channel}", f"refused:{channel}")
             last_ms = self._redis.zscore(keys.SESSIONS, keys.member(key))
-            idle_s = (self._clock_ms() - (last_ms or 0)) / 1000
-            waits = None if last_ms is None else waiting_of(session, facts, idle_s)
+            waits = None
+            if last_ms is not None:
+                waits = waiting_of(session, facts, (self._clock_ms() - last_ms) / 1000)
             if waits is None:
                 self._redis.zrem(keys.SESSIONS, keys.member(key))
         return waits
