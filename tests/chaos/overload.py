@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tests.chaos.crowd import OK, UNAVAILABLE, Crowd
+from tests.chaos.crowd import GONE, OK, UNAVAILABLE, Crowd
 from tests.chaos.groups import asked_for_a_call
 from tests.chaos.oracle import Script
 from tests.chaos.rig import rig, within
@@ -26,8 +26,6 @@ SLOWER = 1.5
 LEAST_S = 0.02
 MOST_MIB = 10.0
 CALM_S = 10.0
-#: What a call is answered that was ended while its caller tried on.
-GONE = 410
 
 
 def overload(chance, for_s=20.0):
@@ -128,6 +126,7 @@ def _row(verdict, crowd, marks, more, grown_mib):
         f" p95 of accepted {slowed}; memory {grown_mib:+.1f} MiB",
         passed=refused > 0
         and len(let_in) <= DECODERS * SPARE_CHANNELS
+        # No call is ended while its caller tries on.
         and GONE not in statuses
         and more["status"] == UNAVAILABLE
         and more["retry"] is not None

@@ -25,7 +25,7 @@ from linewatch.decoder.placing import Placing
 from linewatch.decoder.road import Road
 from linewatch.decoder.service import build
 from linewatch.errors import SettingsError
-from linewatch.gateway.decoders import Answer as Asked
+from linewatch.gateway import decoders
 from linewatch.gateway.sender import ChannelSender
 from tests import fakes
 from tests.linewatch.decoder.pods import conversation, outbox, steps_of, told
@@ -723,7 +723,7 @@ class TestFull:
         web = app_of(service_of(redis_url, CAPACITY="1")).test_client()
         audio(web)
         sender = ChannelSender(
-            ChannelKey.of("default", "c2", "agent"), 0, Codec.PCMU, 8000, _Asked(web),
+            ChannelKey.of("default", "c2", "agent"), 0, Codec.PCMU, 8000, _Direct(web),
             stream="s2", chance=random.Random(1), ring_s=2,
         )  # fmt: skip
         for _ in range(20):
@@ -742,7 +742,7 @@ class TestFull:
         assert (gaps[0]["start_ms"], gaps[-1]["end_ms"]) == (0, 4000)
 
 
-class _Asked:
+class _Direct:
     """The line's way to a decoder's test client."""
 
     def __init__(self, web):
@@ -752,7 +752,7 @@ class _Asked:
         """Ask as a line does."""
         reply = self._web.open(path, method=method, headers=headers, data=body)
         headers = {name.lower(): value for name, value in reply.headers.items()}
-        return Asked(reply.status_code, headers, (), reply.data)
+        return decoders.Answer(reply.status_code, headers, (), reply.data)
 
 
 class TestAway:
