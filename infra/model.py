@@ -1,6 +1,6 @@
 """The model made ready: ``python -m infra.model`` prints the prepared folder.
 
-Fetched and verified, then laid out anew: links to the model's files, its conf without
+Fetched and verified, then laid out anew: copies of the model's files, its conf without
 random dither, and the static decoding graph. Done once, kept by the digest of its inputs.
 """
 
@@ -90,6 +90,20 @@ def prepare(
     with _locked(where, say):
         source = _source(given, where, say)
         return _prepared(source, where, profile, say)
+
+
+def shipped(env: Mapping[str, str] = os.environ, say: Say = to_stderr) -> Path:
+    """Return the folder of the model as shipped, fetched now if it is not there.
+
+    Raises:
+        SettingsError: VOSK_MODEL_PATH names a prepared folder, or there is no model to be had.
+    """
+    given = env.get("VOSK_MODEL_PATH")
+    if given and (Path(given).expanduser() / HASHES).is_file():
+        raise SettingsError(f"VOSK_MODEL_PATH: {given} is prepared already: name what it came from")
+    where = home(env)
+    with _locked(where, say):
+        return _source(given, where, say)
 
 
 @contextmanager
@@ -187,7 +201,7 @@ def _key(hashes: Mapping[str, Entry], profile: str, kind: str) -> str:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Tell whether the folder is there, its links lead somewhere and no file has changed."""
+    """Tell whether the folder is there and no file of it is missing or has changed."""
     kept = model_folder.kept_hashes(folder / HASHES)
     found = model_folder.hashes(folder, kept) if kept else {}
     digests = [{name: entry[2] for name, entry in each.items()} for each in (kept, found)]

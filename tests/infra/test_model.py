@@ -115,7 +115,7 @@ class TestLayout:
         assert "graph/HCLG.fst" not in files(folder)
         assert "fstcompose failed" in said[0]
 
-    def test_static_model_is_linked(self, env, builds, shipped):
+    def test_static_model_is_kept(self, env, builds, shipped):
         """A model that ships a static graph keeps it; nothing is built."""
         (shipped / "graph" / "HCLG.fst").write_text("graph")
         folder = model.prepare(env=env)
@@ -174,8 +174,8 @@ class TestCache:
         (folder / "graph" / "words.txt").write_text("b 1\n")
         assert (model.prepare(env=env) / "graph" / "words.txt").read_text() == "a 1\n"
 
-    def test_moved_model_is_linked_anew(self, env, builds, shipped):
-        """When the model moved away the dead links are replaced."""
+    def test_moved_model_is_found_again(self, env, builds, shipped):
+        """A model that moved away is as good at its new place."""
         model.prepare(env=env)
         moved = shipped.rename(shipped.parent / "attic")
         (shipped.parent / "elsewhere").mkdir()
@@ -245,6 +245,19 @@ class TestSource:
         del env["VOSK_MODEL_PATH"]
         assert model.prepare(env=env) == model.prepare(env=env)
         assert fetched == [tmp_path / "home" / "models" / download.NAME]
+
+    def test_shipped_model_is_untouched(self, env, builds, shipped):
+        """What is asked for as shipped is the model itself, before and after it is prepared."""
+        before = files(shipped)
+        assert model.shipped(env) == shipped
+        assert model.prepare(env=env) != model.shipped(env)
+        assert files(model.shipped(env)) == before
+
+    def test_prepared_folder_is_not_shipped(self, env, builds):
+        """A folder that was prepared is refused as the model as shipped."""
+        folder = model.prepare(env=env)
+        with pytest.raises(SettingsError, match="prepared already"):
+            model.shipped({**env, "VOSK_MODEL_PATH": str(folder)})
 
     def test_unknown_profile_is_refused(self, env):
         """A profile that does not exist is refused with those that do."""
