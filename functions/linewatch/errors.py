@@ -266,7 +266,8 @@ def of_status(status: int, title: str, detail: str, **extra: object) -> Linewatc
 
 def of_framework(status: int | None, name: str, detail: str | None) -> LinewatchError:
     """Return the error that a web framework means, by our own title where we have one."""
-    known = {kind.status: kind.title for kind in LinewatchError.__subclasses__()}
+    kinds = [kind for kind in LinewatchError.__subclasses__() if "status" in vars(kind)]
+    known = {kind.status: kind.title for kind in kinds}
     code = status or LinewatchError.status
     return of_status(code, known.get(code, name), detail or name)
 

@@ -54,6 +54,15 @@ TOPICS: Final[Mapping[str, str]] = {
 #: Partitions of the outbox and of every topic.
 PARTITIONS: Final = 12
 
+#: What the SDK raises at what it cannot read; a day too many overflows its calendar.
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    RecursionError,
+    OverflowError,
+)
 _FORMAT = JSONFormat()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -324,13 +333,20 @@ def from_http(headers: Mapping[str, str], body: bytes) -> CloudEvent:
     try:
         read = http.from_structured if structured else http.from_binary
         event = read(http.HTTPMessage(lower, body), _FORMAT, _as_sent)
+        _check_text(event.get_data())
     except CloudEventValidationError as error:
         raise BadEvent(f"the CloudEvent is not valid: {_messages(error)}") from error
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise BadEvent(f"the CloudEvent cannot be read: {type(error).__name__}") from error
     if not isinstance(event, CloudEvent):
         raise BadEvent("only CloudEvents of specversion 1.0 are taken")
     return event
+
+
+def _check_text(data: object) -> None:
+    """Refuse half a surrogate pair: JSON can hold one, nobody could write it as bytes again."""
+    if isinstance(data, str):
+        data.encode()
 
 
 def _as_sent(attributes: dict[str, Any], data: Any = None) -> CloudEvent:  # noqa: ANN401 - JSON

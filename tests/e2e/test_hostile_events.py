@@ -41,7 +41,8 @@ JSON = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=30)
-    | st.sampled_from(["agent", "c1", "default", "1.0", "2026-01-01T00:00:00Z", "\\ud800", "\\0"]),
+    | st.sampled_from(["agent", "c1", "default", "1.0", "\\ud800", "\ud800", "\\0"])
+    | st.sampled_from(["2026-01-01T00:00:00Z", "9999-12-31T24:00:00Z", "9999-W53-7"]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
     max_leaves=12,
 )

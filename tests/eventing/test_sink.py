@@ -95,6 +95,10 @@ def test_only_event_headers_written(sink, log):
         ({"content-type": _STRUCTURED}, b"{"),
         ({"content-type": _STRUCTURED}, b"[]"),
         ({"content-type": _STRUCTURED}, b'{"specversion":"1.0"}'),
+        (
+            {"content-type": _STRUCTURED},
+            b'{"specversion":"1.0","id":"1","source":"/x","type":"t","data":"\\ud800"}',
+        ),
         ({"content-type": "application/cloudevents-batch+json"}, b"[]"),
     ],
 )

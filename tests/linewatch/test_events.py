@@ -200,6 +200,15 @@ _BINARY = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/x", "ce-type": 
             _STRUCTURED,
             b'{"specversion":"1.0","id":"1","source":"/x","type":"t","subject":"\\ud800"}',
         ),
+        (
+            _STRUCTURED,
+            b'{"specversion":"1.0","id":"1","source":"/x","type":"t","data":"\\ud800"}',
+        ),
+        (
+            _STRUCTURED,
+            b'{"specversion":"1.0","id":"1","source":"/x","type":"t","time":"9999-W53-7"}',
+        ),
+        ({**_BINARY, "ce-time": "9999-12-31T24:00:00Z"}, b"{}"),
         (_STRUCTURED, b"[" * 100_000),
     ],
 )
