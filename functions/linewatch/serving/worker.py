@@ -37,6 +37,7 @@ _LINGER_REQUESTS: Final = 4
 #: What an application takes that does not say.
 _BODY_BYTES: Final = 1024 * 1024
 _PIECE: Final = 64 * 1024
+_LONGEST_DETAIL: Final = 200
 _GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -55,6 +56,15 @@ class _Bounded(socket.socket):
 
     def sendall(self, data: Any, *_: int) -> None:  # noqa: ANN401 - socket's own
         self._answer += data
+
+    def replace(self, answer: bytes) -> None:
+        """Send *answer* instead of what was kept."""
+        self._answer = answer
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of what is kept, 500 for none."""
+        return int(self._answer.split(b" ", 2)[1]) if self._answer else LinewatchError.status
 
     def flush(self) -> None:
         """Send what was kept."""
@@ -85,6 +95,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._next_beat_s = 0.0
         # Nobody may say by a header where the application lies: a local proxy is no exception.
         self.cfg.set("forwarded_allow_ips", "")
+        # All headers together have a limit, so that one of them may be a long token.
+        self.cfg.set("limit_request_field_size", HEAD_LIMIT)
 
     @property
     def body_limit(self) -> int:
@@ -201,15 +213,20 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             self.poller.unregister(conn.sock)
         return waiting
 
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ANN401 - gunicorn's hook
+        """Answer what gunicorn itself cannot read, or serve, with a problem."""
+        client.replace(b"")
+        super().handle_error(req, client, addr, exc)
+        status = client.status
+        what = f"the request cannot be read: {exc}"[:_LONGEST_DETAIL]
+        detail = what if status < LinewatchError.status else "this is our fault: send it again"
+        client.replace(_told(of_framework(status, HTTPStatus(status).phrase, detail)))
+
     # -- going ------------------------------------------------------------------------
 
     def _refuse(self, conn: Any, error: LinewatchError) -> None:  # noqa: ANN401
         self._forget(conn)
-        body, status, headers = problem(error)
-        told = {**headers, "Content-Length": str(len(body)), "Connection": "close"}
-        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
-        lines += [f"{name}: {value}" for name, value in told.items()]
-        self._say(conn, ("\r\n".join(lines) + "\r\n\r\n" + body).encode())
+        self._say(conn, _told(error))
         self._leave(conn)
 
     def _say(self, conn: Any, text: bytes) -> None:  # noqa: ANN401
@@ -274,3 +291,12 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         else:
             self._forget(conn)
             self._close(conn)
+
+
+def _told(error: LinewatchError) -> bytes:
+    """Return the whole HTTP answer that tells *error* and ends the connection."""
+    body, status, headers = problem(error)
+    told = {**headers, "Content-Length": str(len(body)), "Connection": "close"}
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in told.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()

@@ -170,7 +170,27 @@ def test_many_headers_are_refused(bounded):
     """More header fields than gunicorn takes are an error of the sender's, and nothing else."""
     with _connect(bounded) as opened:
         opened.sendall(HEAD + b"".join(b"x-%d: y\r\n" % n for n in range(500)) + b"\r\n")
-        assert opened.recv(4096).split()[1] in (b"400", b"431")
+        status, told = answer_of(opened)
+    assert (status, told["status"]) == (431, 431)
+
+
+@pytest.mark.parametrize(("request_line", "header", "status"), [
+    (b"GET /", b"Host: x", 400), (b"GET / HTTP/9.9", b"Host: x", 400),
+    (b"get / HTTP/1.1", b"Host: x", 400), (b"GET / HTTP/1.1", b"no colon", 400),
+    (b"GET / HTTP/1.1", b"na me: x", 400), (b"GET / HTTP/1.1", b"x: \0", 400),
+    (b"GET /\xff HTTP/1.1", b"Host: x", 400), (b"GET /" + b"a" * 9000 + b" HTTP/1.1", b"x: y", 414),
+])  # fmt: skip
+def test_unreadable_request_is_a_problem(bounded, request_line, header, status):
+    """What is no HTTP request is answered by a problem that says so, as everything else is."""
+    found, told = asked(bounded, request_line + b"\r\n" + header + b"\r\n\r\n")
+    assert (found, told["status"]) == (status, status)
+    assert "cannot be read" in told["detail"]
+
+
+def test_long_token_is_read(bounded):
+    """A bearer token of 8 kB, as some identity providers make them, reaches the application."""
+    token = {"Authorization": "Bearer " + "a" * 8192}
+    assert urllib3.request("GET", f"{bounded.url}/health/liveness", headers=token).status == 200
 
 
 def test_dribbled_request_is_let_go(bounded):
