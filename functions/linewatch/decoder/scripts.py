@@ -9,7 +9,10 @@ from typing import Any, Final
 
 from redis import ConnectionError as Lost
 from redis import Redis
+from redis import TimeoutError as Late
 from redis.exceptions import NoScriptError
+
+from linewatch.decoder.standstill import Standstill
 
 NAMES: Final = ("claim", "commit", "edge", "close", "announce", "own")
 Part = str | bytes | int
@@ -30,6 +33,7 @@ class Scripts:
         }
         # Who was used last goes first: what a rush left is never used, and dropped.
         self._idle: list[Any] = []
+        self._standstill = Standstill(Late)
 
     def run(self, name: str, keys: Sequence[str], arguments: Sequence[Part]) -> Any:  # noqa: ANN401 - whatever the script answers
         """Return what the script *name* answers.
@@ -39,7 +43,7 @@ class Scripts:
         """
         script = self.known[name]
         try:
-            with self._connection() as connection:
+            with self._standstill.asking(), self._connection() as connection:
                 connection.send_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
                 return connection.read_response()
         except NoScriptError:

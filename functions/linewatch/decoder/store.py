@@ -57,7 +57,7 @@ from linewatch.events import (
 
 #: What a checkpoint of this code looks like; a newer one is refused, never guessed at.
 VERSION: Final = 1
-TIMEOUT_S: Final = 0.5
+TIMEOUT_S: Final = 0.4
 _SESSION_KEYS: Final = (keys.session, keys.tail, keys.taken, keys.finals)
 
 
