@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from linewatch.decoder import frontend, gate
+from linewatch.decoder import frontend, gate, lengths
 from linewatch.errors import SettingsError
 
 #: Beside the model's files: their hashes, so that they are read once and not at each start.
@@ -88,6 +88,7 @@ def read(folder: Path) -> Facts:
         "vosk": version("vosk"),
         "frontend": frontend.fingerprint(),
         "gate": gate.fingerprint(),
+        "edges": lengths.fingerprint(),
     }
     files = hashes(folder, kept_hashes(folder / HASHES))
     return Facts(_digest({name: each[2] for name, each in files.items()}, profile), profile)

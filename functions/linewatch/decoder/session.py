@@ -26,17 +26,10 @@ from linewatch.calls import (
     Word,
 )
 from linewatch.decoder.frontend import Frontend, Samples, milliseconds, pcm, quantum_end
-from linewatch.decoder.gate import FRAME_MS, Gate, frame_end
+from linewatch.decoder.gate import Gate, frame_end
+from linewatch.decoder.lengths import IDLE_FRAMES, PRE_ROLL_MS, TAIL_MS, UTTERANCE_MS
 from linewatch.decoder.recognizer import Recognizer, Recognizers
 from linewatch.errors import BadChunk
-
-PRE_ROLL_MS: Final = 300
-#: A closed gate passes an edge every so many frames (5 s).
-IDLE_FRAMES: Final = 5_000 // FRAME_MS
-#: No utterance is longer.
-UTTERANCE_MS: Final = 20_000
-#: An utterance that began long after the last edge ends here, so that no tail passes 21 s.
-TAIL_MS: Final = 20_500
 
 _NEVER: Final = 1 << 62
 
@@ -144,7 +137,6 @@ class Session:
         rate_hz: Samples a second, 8,000 to 48,000.
         recognizers: The loaded model.
         checkpoint: Where to go on.
-        next_position: Where to go on instead, if audio before it will not come again.
     """
 
     def __init__(
@@ -154,8 +146,6 @@ class Session:
         rate_hz: int,
         recognizers: Recognizers,
         checkpoint: Checkpoint = Checkpoint(),
-        *,
-        next_position: int | None = None,
     ) -> None:
         self.rate_hz: Final = rate_hz
         self._key = key
@@ -163,8 +153,6 @@ class Session:
         self._recognizers = recognizers
         self._tail: deque[int] = deque()
         self._ended = False
-        if next_position is not None and next_position > checkpoint.first_sample:
-            checkpoint = replace(checkpoint, first_sample=next_position, edge_sample=next_position)
         self._checkpoint = checkpoint
         self._next = checkpoint.first_sample
         self._heard = _Heard(self._next)

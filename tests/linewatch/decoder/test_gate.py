@@ -11,7 +11,7 @@ from linewatch.decoder.gate import (
     Gate,
     frame_end,
 )
-from linewatch.decoder.session import PRE_ROLL_MS
+from linewatch.decoder.lengths import PRE_ROLL_MS
 from tests import fakes
 
 RATES = [8000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000]

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from linewatch.decoder import frontend, model_folder
+from linewatch.decoder import frontend, lengths, model_folder
 from linewatch.decoder.model_folder import HASHES, Layout
 from linewatch.errors import SettingsError
 
@@ -75,10 +75,17 @@ class TestDigest:
         monkeypatch.setattr(frontend, "fingerprint", lambda: "another")
         assert digest(folder) != before
 
-    def test_gate_and_edges_count(self, folder, monkeypatch):
+    def test_gate_counts(self, folder, monkeypatch):
         """Another gate makes another digest: it decides where utterances begin."""
         before = digest(folder)
         monkeypatch.setattr(model_folder.gate, "fingerprint", lambda: "another")
+        assert digest(folder) != before
+
+    @pytest.mark.parametrize("name", ["PRE_ROLL_MS", "IDLE_FRAMES", "UTTERANCE_MS", "TAIL_MS"])
+    def test_edges_count(self, folder, monkeypatch, name):
+        """Another length of anything that passes an edge makes another digest."""
+        before = digest(folder)
+        monkeypatch.setattr(lengths, name, 1)
         assert digest(folder) != before
 
     def test_folder_name_does_not_count(self, folder):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linewatch.calls import ChannelKey, Codec, End, Gap, GapReason
-from linewatch.decoder.session import PRE_ROLL_MS, Checkpoint, Session
+from linewatch.decoder.lengths import PRE_ROLL_MS
+from linewatch.decoder.session import Checkpoint, Session
 from linewatch.errors import BadChunk
 from tests import fakes
 
@@ -161,18 +162,6 @@ class TestRestore:
             journal.put(session, step)
             first = journal.checkpoint.first_sample
             assert [each for each in before if each.end_position > first] == journal.tail
-
-    def test_go_on_elsewhere(self):
-        """A session that is told a later position goes on there, as after a gap."""
-        sound = conversation()
-        made = fakes.HashRecognizers()
-        checkpoint = Checkpoint(0, 0, 3, 2)
-        moved = Session(AGENT, STARTED_AT_MS, 8000, made, checkpoint, next_position=24_000)
-        straight = new_session(checkpoint=Checkpoint(24_000, 24_000, 3, 2))
-        steps = fakes.chunks(sound[24_000:], position=24_000)
-        assert [told(moved.accept(each)) for each in steps] == [
-            told(straight.accept(each)) for each in steps
-        ]
 
 
 SOUNDS = {

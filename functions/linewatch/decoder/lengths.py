@@ -1,0 +1,21 @@
+"""How long an utterance, a pause and a tail may be: what passes an edge besides the words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from linewatch.decoder.gate import FRAME_MS
+
+#: So much before the gate opened belongs to the utterance.
+PRE_ROLL_MS: Final = 300
+#: A closed gate passes an edge every so many frames (5 s).
+IDLE_FRAMES: Final = 5_000 // FRAME_MS
+#: No utterance is longer.
+UTTERANCE_MS: Final = 20_000
+#: An utterance that began long after the last edge ends here, so that no tail passes 21 s.
+TAIL_MS: Final = 20_500
+
+
+def fingerprint() -> str:
+    """Name everything here that decides where utterances begin and end."""
+    return f"pre-roll-{PRE_ROLL_MS} idle-{IDLE_FRAMES} utterance-{UTTERANCE_MS} tail-{TAIL_MS}"
