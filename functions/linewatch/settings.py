@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from linewatch.errors import SettingsError
 
@@ -126,9 +127,21 @@ def url(*schemes: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
         if raw and not raw.startswith(tuple(f"{scheme}://" for scheme in schemes)):
             raise ValueError(f"must begin with {' or '.join(f'{s}://' for s in schemes)}")
+        if raw and not raw.startswith("unix://"):
+            _check_host(raw)
         return raw.rstrip("/")
 
     return parse
+
+
+def _check_host(raw: str) -> None:
+    parts = urlsplit(raw)
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if not parts.hostname or port == 0:
+        raise ValueError("must name a host, and a port from 1 to 65535 where it names one")
 
 
 def names(raw: str) -> tuple[str, ...]:
@@ -268,7 +281,9 @@ class DecoderSettings(KafkaSettings):
     )
     idle_s: float = setting("IDLE_S", number(1, 3600), "30", "a silent sender is given up then")
     paused_s: float = setting("PAUSED_S", number(1, 86400), "3600", "a paused sender likewise")
-    deadline_s: float = setting("DECODE_DEADLINE_S", number(0.1, 60), "5", "of one decode")
+    deadline_s: float = setting(
+        "DECODE_DEADLINE_S", number(0.1, 60), "5", "of one decode, for each second of a long chunk"
+    )
     keep_undecodable: int = setting(
         "KEEP_UNDECODABLE", whole(0, 10_000), "0", "pieces of audio kept that killed a decoder"
     )

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from linewatch import events
-from linewatch.calls import ChannelKey, End, GapReason, Missing, Step, Utterance, first_seq
+from linewatch.calls import (
+    ChannelKey,
+    Chunk,
+    End,
+    GapReason,
+    Missing,
+    Step,
+    Utterance,
+    first_seq,
+)
 from linewatch.decoder.claims import Stored, final_of
 from linewatch.decoder.frontend import milliseconds
 from linewatch.decoder.metrics import Metrics
@@ -131,7 +140,8 @@ class Ears:
         return Session(key, stored.started_at_ms, stored.rate_hz, self._recognizers, checkpoint)
 
     def _decode(self, live: Live, step: Step) -> list[Edge]:
-        with self._decoding, self._watchdog.watching(), self._metrics.decode_s.time():
+        watched = self._watchdog.watching(_audio_s(step))
+        with self._decoding, watched, self._metrics.decode_s.time():
             edges = live.session.accept(step)
             live.partial = live.session.partial
         return edges
@@ -148,3 +158,10 @@ class Ears:
         """Tell a span from the chunk that ended *utterance* to the commit of its event."""
         said = traceparent_of(events.utterance_final(utterance))
         self._tracer.tell(Span("utterance", said, began_ns))
+
+
+def _audio_s(step: Step) -> float:
+    """Return how much audio *step* holds, in seconds."""
+    if not isinstance(step, Chunk):
+        return 0.0
+    return (step.end_position - step.position) / step.rate_hz

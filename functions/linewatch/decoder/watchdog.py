@@ -23,7 +23,7 @@ class Watchdog:
     """Counts its own ticks, so a process that was paused as a whole has not hung.
 
     Args:
-        deadline_s: How long one decode may take.
+        deadline_s: How long one decode may take, of up to a second of audio.
         end: What ends the process.
     """
 
@@ -31,21 +31,21 @@ class Watchdog:
         self._allowed = max(1, round(deadline_s / TICK_S))
         self._end = end
         self._ticks = 0
-        self._began: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch the block that runs in this thread."""
+    def watching(self, audio_s: float = 1.0) -> Iterator[None]:
+        """Watch the block that runs in this thread; more than a second of audio takes longer."""
         thread = threading.get_ident()
-        self._began[thread] = self._ticks
+        self._ends[thread] = self._ticks + round(self._allowed * max(1.0, audio_s))
         try:
             yield
         finally:
-            del self._began[thread]
+            del self._ends[thread]
 
     def tick(self) -> None:
         """Call this every `TICK_S`."""
         self._ticks += 1
-        if any(self._ticks - began > self._allowed for began in list(self._began.values())):
+        if any(self._ticks > end for end in list(self._ends.values())):
             log.critical("a decode passed its deadline: this process ends")
             self._end()

@@ -1,6 +1,10 @@
 """The end of a process whose decode hangs."""
 
+import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
@@ -75,13 +79,43 @@ def test_threads_are_apart(dog, ends):
     assert ends == [True]
 
 
-def test_pause_is_no_hang(dog, ends):
-    """A process that was stopped as a whole did not tick, so it goes on."""
-    with dog.watching():
+def test_long_chunks_take_longer(dog, ends):
+    """A chunk of more than a second of audio has the deadline for each of its seconds."""
+    with dog.watching(3.0):
+        tick(dog, 3 * round(1.0 / TICK_S))
+        assert ends == []
         dog.tick()
-        # SIGSTOP for an hour: nobody ticked.
+    assert ends == [True]
+
+
+_DECODES = """
+import sys, threading, time
+from linewatch.decoder.watchdog import TICK_S, Watchdog
+dog = Watchdog(4 * TICK_S)
+def tick():
+    while True:
+        time.sleep(TICK_S)
         dog.tick()
-    assert ends == []
+threading.Thread(target=tick, daemon=True).start()
+with dog.watching():
+    print("decoding", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize(("stopped_s", "going_s", "code"), [(1.5, 0.6, 0), (0, 1.6, HUNG_EXIT)])
+def test_pause_is_no_hang(stopped_s, going_s, code):
+    """A process that was stopped for longer than the deadline goes on; one that hangs ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _DECODES], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        child.stdout.readline()
+        child.send_signal(signal.SIGSTOP)
+        time.sleep(stopped_s)
+        child.send_signal(signal.SIGCONT)
+        time.sleep(going_s)
+        child.communicate(b"\n")
+    assert child.returncode == code
 
 
 def test_ends_without_clean_up(monkeypatch):
