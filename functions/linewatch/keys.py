@@ -96,7 +96,7 @@ def alias(tenant: str, name: str) -> str:
 
 
 def undecodable(tenant: str) -> str:
-    """List: audio that killed its decoder, kept where the tenant allows it."""
+    """List: audio that killed its decoder, as much as KEEP_UNDECODABLE allows."""
     return f"dead:audio:{tenant}"
 
 

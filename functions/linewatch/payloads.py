@@ -30,13 +30,13 @@ from linewatch.calls import (
     Word,
     checked_name,
 )
-from linewatch.errors import BadEvent, BadName, Unprocessable
+from linewatch.errors import BadChunk, BadEvent, BadName, Unprocessable
 
 Value = CallStart | CallEnd | Missing | Utterance | Score | Alert
 _Number = int | float
 #: No call lasts a week, and no clock of ours is past the year 2200: beyond that times overflow.
 CALL_LIMIT_MS: Final = 7 * 24 * 3600 * 1000
-_AT_LIMIT_MS: Final = 7_258_118_400_000
+AT_LIMIT_MS: Final = 7_258_118_400_000
 _WHOLE_LIMIT: Final = 1 << 53
 _DIGEST_LIMIT: Final = 256
 _MOMENT = re.compile(
@@ -54,9 +54,19 @@ def _unicode(text: str, at: str) -> str:
 
 
 def _in_bounds(milliseconds: int, at: str) -> int:
-    if not 0 <= milliseconds < _AT_LIMIT_MS:
+    if not 0 <= milliseconds < AT_LIMIT_MS:
         raise Unprocessable(f"{at}: the call must lie between the years 1970 and 2200")
     return milliseconds
+
+
+def check_position(position: int, rate_hz: int) -> None:
+    """Check that `read` takes what is told of *position*, in samples at *rate_hz*.
+
+    Raises:
+        BadChunk: it is a week after the call's first sample, or later.
+    """
+    if position * 1000 >= CALL_LIMIT_MS * rate_hz:
+        raise BadChunk(f"position {position} is a week of {rate_hz} Hz: no call lasts that long")
 
 
 class _Data:

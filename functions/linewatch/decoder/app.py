@@ -147,7 +147,7 @@ class Edge:
             return dict(self._announced(deed, []).get_json())
         if isinstance(deed, CallEnd):
             channels = self._service.store.channels(deed.tenant, deed.call)
-            return {"ended": [str(key.channel) for key in channels if self._ended(key, headers)]}
+            return {"ended": [key.channel for key in channels if self._ended(key, headers)]}
         return self._heard(deed, headers)
 
     def _heard(self, deed: HeardOn, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -156,9 +156,10 @@ class Edge:
 
     def _ended(self, key: ChannelKey, headers: Mapping[str, str]) -> bool:
         stored = self._service.store.peek(key)
-        if stored and stored.stream:
-            self._inner(key, End(stored.next_seq, stored.stream), headers)
-        return stored is not None
+        if not stored or not stored.stream:
+            return False
+        self._inner(key, End(stored.next_seq, stored.stream), headers)
+        return True
 
     def _inner(
         self,
@@ -300,7 +301,8 @@ def _on_problem(error: errors.LinewatchError) -> Response:
 
 
 def _on_http(error: HTTPException) -> Response:
-    return _on_problem(errors.of_framework(error.code, error.name, error.description))
+    allowed = getattr(error, "valid_methods", None)
+    return Response(*errors.refused(error.code, error.name, error.description, allowed))
 
 
 def _on_fault(error: Exception) -> Response:

@@ -19,8 +19,6 @@ from linewatch.calls import Codec
 Samples = NDArray[np.int16]
 
 RECOGNIZER_HZ: Final = 16_000
-LOWEST_HZ: Final = 8_000
-HIGHEST_HZ: Final = 48_000
 #: A recognizer hears so many quanta a second, counted from the utterance's first sample.
 QUANTA_PER_S: Final = 4
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from linewatch import events
+from linewatch import events, payloads
 from linewatch.calls import (
     CallStart,
     Channel,
@@ -29,9 +29,8 @@ LOWEST_HZ: Final = 8_000
 HIGHEST_HZ: Final = 48_000
 _TELEPHONE_HZ: Final = 8_000
 _HIGHEST_NUMBER: Final = 1 << 53
-#: Four years of telephone audio: the times told of any position stay within the calendar.
-_HIGHEST_POSITION: Final = 1 << 40
-_LATEST_START_MS: Final = 1 << 47
+#: A week of audio, as long as any reader of our events takes a call to last.
+_HIGHEST_POSITION: Final = payloads.CALL_LIMIT_MS // 1000 * HIGHEST_HZ
 _MOST_DIGITS: Final = 16
 _MOST_CHARACTERS: Final = 128
 _ENDIANS: Final = {"S16LE": Codec.S16LE, "S16BE": Codec.L16}
@@ -56,7 +55,7 @@ def media_type(content_type: str) -> tuple[Codec, int]:
         BadChunk: a rate that is no number, or out of bounds.
     """
     kind, *rest = (part.strip() for part in content_type.split(";"))
-    options = dict(part.partition("=")[::2] for part in rest)
+    options = {name.lower(): value for name, _, value in (part.partition("=") for part in rest)}
     rate = options.get("rate", "")
     if options.get("channels", "1") != "1":
         raise UnsupportedMedia("send each speaker as a channel of its own: channels=1")
@@ -96,7 +95,7 @@ def _number(name: str, raw: object) -> int:
 def _position(name: str, raw: object) -> int:
     position = _number(name, raw)
     if position >= _HIGHEST_POSITION:
-        raise BadChunk(f"{name} must be below 2^40: no call is that long")
+        raise BadChunk(f"{name} must be below {_HIGHEST_POSITION}: no call lasts a week")
     return position
 
 
@@ -130,6 +129,7 @@ def _check_length(chunk: Chunk) -> None:
         raise BadChunk(
             f"{len(chunk.audio)} bytes are no whole number of samples: one sample is 2 bytes"
         )
+    payloads.check_position(chunk.end_position, chunk.rate_hz)
 
 
 def moment_ms(raw: object) -> int | None:
@@ -153,7 +153,7 @@ def moment_ms(raw: object) -> int | None:
 
 
 def _check_start(at_ms: int) -> None:
-    if not 0 <= at_ms < _LATEST_START_MS:
+    if not 0 <= at_ms < payloads.AT_LIMIT_MS:
         raise BadChunk("a call cannot have started then: state the present time")
 
 
@@ -244,9 +244,9 @@ def channels_of(fields: Mapping[str, Any]) -> list[Channel]:
     return [Channel(channel) for channel in dict.fromkeys(found)]
 
 
-def after_of(raw: str | None) -> int:
+def after_of(raw: str) -> int:
     """Read ``?after=``: the first sample of the last final seen; -1 for none."""
-    if raw is None or raw == "-1":
+    if raw == "-1":
         return -1
     return _number("after", raw)
 

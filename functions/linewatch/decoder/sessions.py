@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn
 from weakref import WeakValueDictionary
 
-from linewatch.calls import CallStart, ChannelKey, Chunk, End, EndReason, Step
+from linewatch import payloads
+from linewatch.calls import CallStart, ChannelKey, Chunk, End, EndReason, Gap, Step
 from linewatch.decoder.claims import Claim, Claimed, Committed, Owner, Receipt, Stored
 from linewatch.decoder.live import Ears, Live, Outcome
 from linewatch.decoder.metrics import Metrics
@@ -175,6 +176,8 @@ class Sessions:
     def _take(self, live: Live, step: Step, after: int | None) -> Reply:
         if isinstance(step, Chunk) and step.rate_hz != live.session.rate_hz:
             raise BadChunk(f"this channel runs at {live.session.rate_hz} Hz: keep to it")
+        if isinstance(step, Gap):
+            payloads.check_position(step.position, live.session.rate_hz)
         try:
             return self._answer(live, step, after)
         except _REFUSALS:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra import redis_server
-from linewatch import events, keys
+from linewatch import events, keys, payloads
 from linewatch import settings as configuration
-from linewatch.calls import ChannelKey, Codec
+from linewatch.calls import CallStart, ChannelKey, Codec
 from linewatch.decoder import app as module
 from linewatch.decoder.affinity import COOKIE, FORWARD_HEADER, Answer, Hint
 from linewatch.decoder.app import app_of, create
@@ -263,6 +263,12 @@ class TestBadChunk:
         assert audio(web, CHUNKS[1], ce_position=str(1 << 31)).status_code == 200
         assert len(told(redis_url, "gap")) == 1
         assert audio(web, CHUNKS[2], ce_position=str((1 << 31) + 2000)).status_code == 200
+        gap = {"stream": "s1", "from_seq": 3, "next_seq": 4, "reason": "lost"}
+        week = 7 * 86_400 * 8000
+        problem(web.post(f"{AGENT}/gap", json={**gap, "position": week}), 400, "bad-chunk")
+        assert web.post(f"{AGENT}/gap", json={**gap, "position": week - 1}).status_code == 200
+        missing = [json.loads(dict(row)[b"value"])["end_ms"] for row in outbox(redis_url)[-1:]]
+        assert missing == [payloads.CALL_LIMIT_MS - 1]
 
     def test_ended_call(self, web):
         """A call that ended is 410, whatever comes."""
@@ -323,8 +329,10 @@ class TestRoutes:
         ("GET", f"{AGENT}/audio"),
     ])  # fmt: skip
     def test_wrong_method(self, web, method, path):
-        """A method that a path does not take is a 405 problem."""
-        problem(web.open(path, method=method), 405)
+        """A method that a path does not take is a 405 problem that names those it takes."""
+        reply = web.open(path, method=method)
+        problem(reply, 405)
+        assert set(reply.headers["Allow"].split(", ")) - {"HEAD", "OPTIONS"} in ({"GET"}, {"POST"})
 
     def test_root_tells_info(self, web, service):
         """The root tells what this is and what its words depend on."""
@@ -610,6 +618,26 @@ class TestEvents:
         headers = {**HEADERS, "ce-subject": "c1", "ce-channel": "agent"}
         reply = web.post("/v1/events", data=CHUNKS[0].audio, headers=headers)
         assert reply.json["results"][0]["next_seq"] == 1
+
+    def test_silent_channel_is_not_ended(self, web, service):
+        """A channel that never heard anything is not said to have ended."""
+        start = CallStart("default", "c1", "c1", 0)
+        service.store.claim(ChannelKey.of("default", "c1", "agent"), start, rate_hz=8000)
+        again = web.post("/v1/events", json=end_event(), content_type=STRUCTURED)
+        assert again.json == {"results": [{"ended": []}]}
+
+    @pytest.mark.parametrize("changes", [
+        {"time": "9999-12-31T24:00:00Z"}, {"time": "9999-W53-7"}, {"data": "\ud800"},
+    ])  # fmt: skip
+    def test_unwritable_event(self, web, changes):
+        """A day after the last one, and half a character, are 400."""
+        event = {
+            name: told for name, told in chunk_event(CHUNKS[0]).items() if name != "data_base64"
+        }
+        reply = web.post(
+            "/v1/events", json={**event, "data": "x", **changes}, content_type=STRUCTURED
+        )
+        problem(reply, 400, "bad-event")
 
     def test_unknown_calls_end(self, web):
         """The end of a call nobody knows ends nothing."""
