@@ -164,9 +164,17 @@ def _parse(file: Path) -> Iterator[_Manifest]:
         documents = [each for each in yaml.safe_load_all(text) if each is not None]
     except yaml.YAMLError as error:
         raise SettingsError(f"{file.name} is no YAML: {error}") from error
-    if not all(isinstance(each, dict) for each in documents):
-        raise SettingsError(f"{file.name}: each document must be one object")
+    if not all(_is_manifest(each) for each in documents):
+        raise SettingsError(f"{file.name}: each document must be one object with kind and metadata")
     yield from documents
+
+
+def _is_manifest(document: object) -> bool:
+    return (
+        isinstance(document, dict)
+        and isinstance(document.get("kind"), str)
+        and isinstance(document.get("metadata"), dict)
+    )
 
 
 def _name(manifest: _Manifest) -> str:
@@ -285,8 +293,9 @@ def _reference(part: _Manifest, where: str, kind: str) -> str:
 def _delivery(spec: _Manifest, sinks: Mapping[str, str]) -> Delivery:
     if not spec.get("deadLetterSink"):
         raise _Refused("set delivery.deadLetterSink: else an undeliverable event is lost")
-    if not spec.get("retry"):
-        raise _Refused("a dead letter without retries: set delivery.retry")
+    retries = spec.get("retry") or 0
+    if not isinstance(retries, int) or retries < 1:
+        raise _Refused(f"a dead letter without retries: retry must be 1 or more, not {retries!r}")
     if spec.get("backoffPolicy") not in {"exponential", "linear"}:
         raise _Refused("set delivery.backoffPolicy to exponential or linear")
     sink = _reference(_part(spec, "deadLetterSink"), "deadLetterSink", _KIND_OF_SINK)
@@ -297,8 +306,10 @@ def _delivery(spec: _Manifest, sinks: Mapping[str, str]) -> Delivery:
         timeout_s = duration_s(spec["timeout"]) if "timeout" in spec else _DEFAULT_TIMEOUT_S
     except ValueError as error:
         raise _Refused(f"delivery: {error}") from error
+    if not timeout_s:
+        raise _Refused("delivery.timeout is no time at all: leave it out or allow some")
     exponential = spec["backoffPolicy"] == "exponential"
-    return Delivery(int(spec["retry"]), exponential, backoff_s, timeout_s, sink, sinks[sink])
+    return Delivery(retries, exponential, backoff_s, timeout_s, sink, sinks[sink])
 
 
 def main() -> int:

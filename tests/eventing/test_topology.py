@@ -102,7 +102,9 @@ def test_linear_backoff_grows_evenly():
         ("spec.ordering", _GONE, "state ordering"),
         ("spec.delivery.retry", _GONE, "a dead letter without retries"),
         ("spec.delivery.retry", 0, "a dead letter without retries"),
+        ("spec.delivery.retry", -1, "a dead letter without retries"),
         ("spec.delivery.retry", "often", "often"),
+        ("spec.delivery.timeout", "PT0S", "no time at all"),
         ("spec.delivery.deadLetterSink", _GONE, "set delivery.deadLetterSink"),
         ("spec.delivery", _GONE, "set delivery.deadLetterSink"),
         ("spec.delivery.backoffPolicy", _GONE, "backoffPolicy"),
@@ -174,6 +176,9 @@ def test_all_faults_named_at_once():
         ("kind: ConfigMap", "first line must say"),
         ("# x\nkind: [", "is no YAML"),
         ("# x\n- a", "must be one object"),
+        ("# x\nkind: KafkaSink", "must be one object with kind and metadata"),
+        ("# x\nkind: KafkaSink\nmetadata: x", "must be one object with kind and metadata"),
+        ("# x\nkind: [a]\nmetadata: {name: x}", "must be one object with kind and metadata"),
     ],
 )
 def test_unreadable_file_is_refused(tmp_path, text, reason):
