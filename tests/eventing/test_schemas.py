@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from eventing import topology
 from linewatch import events, payloads
-from linewatch.errors import Unprocessable
+from linewatch.decoder.producer_events import deed_of
+from linewatch.errors import LinewatchError, Unprocessable
 from linewatch.events import AUDIO_CHUNK, TOPICS
 from tests import values
 
@@ -138,7 +139,12 @@ def test_only_rfc3339_times(text):
         ({}, True),
         ({"datacontenttype": "audio/L16;rate=16000"}, True),
         ({"datacontenttype": "audio/x-raw;format=S16LE;rate=8000"}, True),
+        ({"datacontenttype": "audio/x-raw; rate=8000; format=S16BE"}, True),
         ({"datacontenttype": "audio/mpeg"}, False),
+        ({"datacontenttype": "audio/L16"}, False),
+        ({"datacontenttype": "audio/x-raw;rate=8000"}, False),
+        ({"subject": "call 1"}, False),
+        ({"channel": "boss"}, False),
         ({"sequence": "-1"}, False),
         ({"position": "x"}, False),
         ({"stream": ""}, False),
@@ -146,7 +152,7 @@ def test_only_rfc3339_times(text):
     ],
 )
 def test_chunk_attributes_are_described(changed, fits):
-    """A chunk's schema tells its attributes, since its data is audio."""
+    """A chunk's schema tells its attributes, since its data is audio; decoders read the same."""
     attributes = {
         "specversion": "1.0",
         "type": AUDIO_CHUNK,
@@ -157,5 +163,19 @@ def test_chunk_attributes_are_described(changed, fits):
         "sequence": "7",
         "position": "14000",
         "stream": "run-1",
+        "subject": "call-1",
+        "channel": "agent",
     }
-    assert _VALIDATORS[AUDIO_CHUNK].is_valid({**attributes, **changed}) == fits
+    told = {**attributes, **changed}
+    assert _VALIDATORS[AUDIO_CHUNK].is_valid(told) == fits
+    assert _is_taken({**told, "data_base64": "AAAA/w=="}) == fits
+
+
+def _is_taken(event):
+    """Tell whether a decoder takes a chunk that comes as a whole event."""
+    headers = {"content-type": "application/cloudevents+json"}
+    try:
+        deed_of(events.from_http(headers, json.dumps(event).encode()), "default")
+    except LinewatchError:
+        return False
+    return True
