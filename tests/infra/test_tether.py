@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -58,7 +59,8 @@ def test_stubborn_command_is_killed():
 
 def test_late_command_never_starts():
     """A command whose parent has gone before the tether held is not run."""
-    assert tether.main(["1", "15", sys.executable, "-c", "raise SystemExit(9)"]) == 1
+    nobodys_parent = str(os.getpid())
+    assert tether.main([nobodys_parent, "15", sys.executable, "-c", "raise SystemExit(9)"]) == 1
 
 
 def test_missing_program_says_so():
