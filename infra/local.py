@@ -13,14 +13,13 @@ from urllib.parse import urlsplit
 
 from infra import model, ports, redis_server, roles, state
 from infra.console import Console
-from infra.process import Role, Say
+from infra.process import WRONG_SETTING, Role, Say
 from infra.supervisor import StartFailed, StopSignals, Supervisor
 from linewatch.errors import SettingsError
 from linewatch.settings import load, one_of, path, setting, url, whole
 
 _PORTS: Final = whole(1, 65_535)
 _BROKERS: Final = "127.0.0.1:9092"
-_WRONG_SETTING: Final = 2
 _INTERRUPTED: Final = 130
 
 
@@ -110,6 +109,7 @@ def run(env: Mapping[str, str], console: Console) -> None:
     """
     begun_s = time.monotonic()
     settings = load(LocalSettings, env)
+    roles.check(env)
     folder = state.open_folder(roles.ROOT / settings.state_dir)
     site = site_of(settings, folder, env, console.say)
     stages = (redis_stage(settings, folder, site), *roles.stages(site))
@@ -134,7 +134,7 @@ def main() -> int:
         run(os.environ, console)
     except SettingsError as error:
         sys.stderr.write(f"Linewatch cannot start: {error.detail}\n")
-        return _WRONG_SETTING
+        return WRONG_SETTING
     except StartFailed as error:
         sys.stderr.write(f"Linewatch did not start: {error.detail}\n")
         return 1

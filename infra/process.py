@@ -10,9 +10,12 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from infra.tether import tethered
+
+#: The exit status of whoever was told something wrong.
+WRONG_SETTING: Final = 2
 
 Say = Callable[[str, str], None]
 
@@ -84,6 +87,11 @@ class Process:
     def ended_well(self) -> bool:
         """Whether it ended with exit code 0."""
         return self._running is not None and self._running.poll() == 0
+
+    @property
+    def was_misled(self) -> bool:
+        """Whether it ended because a setting is wrong, as it would each time."""
+        return self._running is not None and self._running.returncode == WRONG_SETTING
 
     @property
     def how_it_ended(self) -> str:

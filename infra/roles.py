@@ -13,6 +13,8 @@ from typing import Final
 from infra import probes, redis_server
 from infra.process import Role
 from linewatch import keys
+from linewatch.gateway.__main__ import GatewaySettings
+from linewatch.settings import FunctionSettings, load
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 #: What a shell may hold for others, and each role is told by the launcher or not at all.
@@ -21,6 +23,8 @@ _DROPPED: Final = frozenset(
 )
 #: Which log it is, is the launcher's to say: nothing of Kafka's may leak into a run on Redis.
 _KAFKAS: Final = ("KAFKA_", "SSL_CERT_PATH")
+#: At four fifths of it decoders take no new calls.
+_REDIS_MEMORY: Final = "1gb"
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -73,11 +77,25 @@ class Site:
         }
 
 
+def check(environment: Mapping[str, str]) -> None:
+    """Read what only processes that start later would read, and so refuse too late.
+
+    Raises:
+        SettingsError: a setting of the functions or of the simulated lines is wrong.
+    """
+    told = {name: value for name, value in environment.items() if name not in _DROPPED}
+    for kind in (FunctionSettings, GatewaySettings):
+        load(kind, told)
+
+
 def redis(port: int, folder: Path, held: int) -> Role:
     """A Redis of our own that writes to *folder* and keeps its lock *held*."""
     return Role(
         name="redis",
-        command=(*redis_server.command(port, folder), "--loglevel", "warning"),
+        command=(
+            *redis_server.command(port, folder, memory=_REDIS_MEMORY),
+            *("--loglevel", "warning"),
+        ),
         is_ready=probes.redis_serves(f"redis://127.0.0.1:{port}/0"),
         pass_fds=(held,),
     )

@@ -86,7 +86,7 @@ class Supervisor:
         """Start everything, call *on_ready*, and keep it running until asked to stop.
 
         Raises:
-            StartFailed: a process died or was not ready in time.
+            StartFailed: a process died or was not ready in time, or ended by a wrong setting.
         """
         try:
             for stage in self._stages:
@@ -147,6 +147,8 @@ class Supervisor:
 
     def _plan_restart(self, care: _Care) -> None:
         care.process.sweep()
+        if care.process.was_misled:
+            raise StartFailed(f"{care.process.role.name}: {care.process.last_line}")
         now_s = self._clock()
         steady = care.is_ready and now_s - care.started_s >= _STEADY_S
         care.failures = 1 if steady else care.failures + 1

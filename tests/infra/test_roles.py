@@ -138,3 +138,12 @@ def test_redis_holds_lock(tmp_path):
     assert role.pass_fds == (7,)
     assert str(tmp_path) in role.command
     assert role.command[-2:] == ("--loglevel", "warning")
+
+
+def test_redis_keeps_and_has_a_limit(tmp_path):
+    """Our own Redis writes down what it is told, and decoders can tell when it fills up."""
+    command = roles.redis(1006, tmp_path, 7).command
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert options["--appendonly"] == "yes"
+    assert options["--maxmemory"] == "1gb"
+    assert options["--maxmemory-policy"] == "noeviction"

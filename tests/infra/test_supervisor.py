@@ -160,6 +160,14 @@ def test_crash_loop_waits_longer(heard):
     assert heard.said("one", "ended with exit code 4; is started again in 0.5 s")
 
 
+def test_wrong_setting_ends_all(heard):
+    """A process that ends by a wrong setting is not started again: its line ends the start."""
+    one = role("one", "import time; time.sleep(0.3); print('PORT is odd'); raise SystemExit(2)")
+    with pytest.raises(StartFailed, match="one: PORT is odd"):
+        Supervisor([[one]], heard.say, StopSignals()).run(lambda: None)
+    assert not heard.said("one", "is started again")
+
+
 def test_stop_goes_backwards(heard):
     """The last stage stops first: who calls ends before who is called."""
     # Waits for the signal rather than handling it: a handler cannot print amid another print.

@@ -58,11 +58,23 @@ def _hosts(raw: str) -> tuple[str, ...]:
     return found
 
 
-def _prefix(raw: str) -> str:
-    try:
-        return checked_name("line", raw) if raw else raw
-    except LinewatchError as error:
-        raise ValueError(error.detail) from error
+def _name(kind: str) -> Callable[[str], str]:
+    """Make a parser of names of *kind*; an empty one stays empty."""
+
+    def parse(raw: str) -> str:
+        try:
+            return checked_name(kind, raw) if raw else raw
+        except LinewatchError as error:
+            raise ValueError(error.detail) from error
+
+    return parse
+
+
+def _folder(raw: str) -> Path:
+    found = path(raw)
+    if not found.is_dir():
+        raise ValueError("there is no such folder")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +87,16 @@ class GatewaySettings:
     simulate: bool = setting("DO_SIMULATE", flag, "false", "play random calls for ever")
     lines: int = setting("LINES", whole(1, 1000), "8", "how many lines are simulated")
     line_prefix: str = setting(
-        "LINE_PREFIX", _prefix, "", "tells this process' lines from another's: its pod's name"
+        "LINE_PREFIX", _name("line"), "", "tells this process' lines from another's: its pod's name"
     )
     token: str = setting("TOKEN", str, "", "bearer token of the tenant")
     token_file: str = setting(
         "TOKEN_FILE", str, "", "the token in a file that is read again when it changes"
     )
-    tenant: str = setting("TENANT", str, "", "the token's tenant, if it is to be sent along")
-    calls_dir: Path = setting("CALLS_DIR", path, str(_DEMO), "folder of the recorded calls")
+    tenant: str = setting(
+        "TENANT", _name("tenant"), "", "the token's tenant, if it is to be sent along"
+    )
+    calls_dir: Path = setting("CALLS_DIR", _folder, str(_DEMO), "folder of the recorded calls")
     chunk_ms: int = setting("CHUNK_MS", whole(20, 4000), "250", "audio per request")
     hold_share: float = setting(
         "HOLD", number(0, 0.9), "0.5", "share of a simulated line's time that is hold"
