@@ -11,7 +11,9 @@ import subprocess
 import sys
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -87,7 +89,7 @@ def archive(work: Path) -> Path:
     try:
         with urllib.request.urlopen(ARCHIVE, timeout=_CONNECT_S) as reply:
             _save(reply, file, int(reply.headers.get("Content-Length") or _ARCHIVE_BYTES))
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         # An URLError is one; its reason is the short part.
         raise RoadClosed(f"Vosk's server: {getattr(error, 'reason', error)}") from error
     return _unpacked(file, f"{NAME}/", work)
@@ -133,7 +135,7 @@ def _unpacked(file: Path, inside: str, work: Path) -> Path:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 with packed.open(inside + name) as source, (folder / name).open("wb") as out:
                     shutil.copyfileobj(source, out)
-    except (zipfile.BadZipFile, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise RoadClosed(f"{file.name} holds no model") from error
     return folder
 

@@ -27,10 +27,16 @@ def _sums(tmp_path, monkeypatch):
 def zipped(inside, files=FILES):
     """Return an archive with *files* below *inside*."""
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             archive.writestr(inside + name, data)
     return made.getvalue()
+
+
+def torn(archive):
+    """Return *archive* with bytes amid its first file changed."""
+    at = archive.index(b"PK\x03\x04") + 30 + len(f"{download.NAME}/am/final.mdl")
+    return archive[:at] + b"\xff\xff\xff" + archive[at + 3 :]
 
 
 class Reply(io.BytesIO):
@@ -107,6 +113,7 @@ class TestRoads:
         "body",
         [
             b"<html>",
+            torn(zipped(f"{download.NAME}/")),
             zipped("elsewhere/"),
             zipped(f"{download.NAME}/", {**FILES, "am/final.mdl": b"x"}),
         ],
