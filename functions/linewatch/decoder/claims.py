@@ -102,10 +102,14 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """How full the store is: 0 to 1 of Redis' memory, and records in the outbox."""
+    """How full the store is: 0 to 1 of Redis' memory, and records in the outbox.
+
+    *policy* is what Redis does once its memory is full; "" where it does not say.
+    """
 
     memory: float
     outbox: int
+    policy: str = ""
 
 
 def stored_of(fields: Mapping[str, str]) -> Stored | None:

@@ -382,7 +382,8 @@ class Store:
                 pipe.xlen(keys.outbox(partition))
             memory, *lengths = pipe.execute()
         limit = int(memory.get("maxmemory") or 0)
-        return Pressure(int(memory["used_memory"]) / limit if limit else 0.0, sum(lengths))
+        used = int(memory["used_memory"]) / limit if limit else 0.0
+        return Pressure(used, sum(lengths), str(memory.get("maxmemory_policy", "")))
 
     def show_partials(self, partials: Mapping[ChannelKey, str]) -> None:
         """Show the words being spoken; an empty text removes them."""

@@ -11,7 +11,7 @@ from linewatch.calls import Gap, GapReason
 from linewatch.decoder import pod
 from linewatch.decoder.claims import Pod as Seen
 from linewatch.decoder.placing import SETTLED, Placing
-from linewatch.decoder.pod import Facts, Pod, Repeating
+from linewatch.decoder.pod import GAUGE_EVERY, Facts, Pod, Repeating
 from linewatch.decoder.store import Store
 from linewatch.decoder.watchdog import Watchdog
 from linewatch.errors import StoreUnavailable
@@ -180,6 +180,18 @@ class TestRefresh:
             keeper.refresh()
         assert sum(live.release for live in home.sessions._live.values()) == 2
         assert placing.other(4).pod == "pod-b"
+
+    def test_eviction_is_told_once(self, client, keeper, caplog):
+        """A Redis that would throw calls away when it is full is an error in the log, once."""
+        keeper.refresh()
+        assert "throws calls away" not in caplog.text
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            for _ in range(2 * GAUGE_EVERY):
+                keeper.refresh()
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+        assert caplog.text.count("(maxmemory-policy allkeys-lru): set noeviction") == 1
 
     def test_outbox_is_counted(self, home, keeper):
         """The records that wait are counted."""
