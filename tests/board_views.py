@@ -17,7 +17,7 @@ from linewatch.calls import Channel, Severity
 NOW_MS = 1_700_000_600_000
 STARTED_AT_MS = NOW_MS - 600_000
 HEALTH = Health(
-    decoders=(DecoderHealth("decoder-1", 30, 120, 900, 450, 2, 0, 0, STARTED_AT_MS),),
+    decoders=(DecoderHealth("decoder-1", 30, 120, 900, 450, 2, 0),),
     functions=(FunctionHealth("board", 1, 1), FunctionHealth("sentiment", 0, 3)),
     lag={"scores": 0, "utterances": 0},
     dead_letters={"scores": 0, "utterances": 0},

@@ -8,7 +8,7 @@ from streamlit_app import pipeline
 
 def decoder(pod, sessions, capacity=40, undecodable=0):
     """One decoder's report."""
-    return DecoderHealth(pod, sessions, capacity, 10, 1200, 2, 1, undecodable, 0)
+    return DecoderHealth(pod, sessions, capacity, 10, 1200, 2, undecodable)
 
 
 def test_no_replicas_read_zero():

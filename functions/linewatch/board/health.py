@@ -49,9 +49,7 @@ def decoder(pod: str, report: Report) -> DecoderHealth:
         chunks=count("chunks"),
         forwards=count("forwards"),
         adoptions=count("adoptions"),
-        releases=count("releases"),
         undecodable=count("undecodable"),
-        started_at_ms=count("started_at_ms"),
     )
 
 

@@ -98,9 +98,7 @@ class DecoderHealth:
     chunks: int
     forwards: int
     adoptions: int
-    releases: int
     undecodable: int
-    started_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)

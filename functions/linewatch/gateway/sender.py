@@ -62,7 +62,6 @@ class Counts:
     sent: int = 0
     rewinds: int = 0
     gaps: int = 0
-    unanswered: int = 0
 
 
 @dataclass(slots=True)
@@ -262,7 +261,6 @@ class ChannelSender:
         try:
             answer = self._transport.send(request.method, request.path, headers, request.body)
         except Unavailable:
-            self.counts.unanswered += 1
             return None
         for raw in answer.cookies:
             name, _, value = raw.partition(";")[0].partition("=")

@@ -18,7 +18,7 @@ def test_decoders_are_listed():
     report = {"address": "10.0.0.1:8080", "sessions": "3", "capacity": "9", "forwards": "7"}
     health = _gather(pods={"b": report, "a": {"chunks": "5"}, "gone": {}})
     assert [each.pod for each in health.decoders] == ["a", "b"]
-    assert health.decoders[1] == DecoderHealth("b", 3, 9, 0, 7, 0, 0, 0, 0)
+    assert health.decoders[1] == DecoderHealth("b", 3, 9, 0, 7, 0, 0)
 
 
 def test_zero_replicas_are_shown():
