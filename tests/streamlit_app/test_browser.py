@@ -10,10 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+import redis
 
 from infra import redis_server
 from infra.probes import answers
 from infra.screenshot import browser_path, opened
+from linewatch import keys
 from linewatch.board.store import Board
 from tests.board_facts import score, start
 
@@ -79,6 +81,7 @@ def _board(redis_url):
     board.close()
 
 
+LOOKS = "at => [getComputedStyle(at).color, getComputedStyle(at).fontStyle]"
 ORDER = "[...document.querySelectorAll('.lw tbody tr')].map(row => row.dataset.key).join()"
 
 
@@ -142,6 +145,30 @@ def test_rows_never_flicker(url, page, board):
     assert page.evaluate("window.before.every(node => node.isConnected)")
     assert page.evaluate("window.before.length") > 20
     assert page.evaluate("window.blank") == 0
+
+
+def test_spoken_words_are_grey(url, page, board, redis_url):
+    """Words that are still being spoken are grey and slanted, those that were said are not."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(keys.partial("default", "call-1", "customer"), "i would like to", ex=60)
+        page.goto(f"{url}?call=call-1")
+        looks = page.locator(".entry.partial .text").evaluate(LOOKS)
+        said = page.locator(".entry:not(.partial) .text").first.evaluate(LOOKS)
+    assert looks == ["rgb(95, 105, 118)", "italic"]
+    assert said[1] == "normal"
+    assert said[0] != looks[0]
+
+
+def test_reload_dims_nothing(url, page, board):
+    """What Streamlit marks as stale while it draws anew is as bright as before."""
+    page.goto(url)
+    await_order(page, "call-1", "call-2")
+    seen = page.evaluate(
+        "(() => { const box = document.querySelector('.lw').closest('[data-testid]');"
+        " box.dataset.stale = 'true'; box.style.opacity = '0.33';"
+        " return getComputedStyle(box).opacity })()"
+    )
+    assert seen == "1"
 
 
 def test_pause_really_pauses(url, page, board):

@@ -304,6 +304,17 @@ def test_hanging_redis_is_unavailable():
         board.close()
 
 
+@pytest.mark.parametrize("read", [
+    lambda board: board.snapshot(TENANT), lambda board: board.detail(TENANT, CALL),
+])  # fmt: skip
+def test_reads_are_of_one_moment(board, client, read):
+    """What is shown together is read in one transaction: nothing changes between its parts."""
+    board.put(start())
+    client.config_resetstat()
+    read(board)
+    assert client.info("commandstats")["cmdstat_exec"]["calls"] == 1
+
+
 def test_full_redis_is_unavailable(board, client):
     """A Redis out of memory refuses the event as a whole and takes it when there is room again."""
     try:

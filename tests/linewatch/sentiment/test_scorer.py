@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linewatch.calls import Channel
+from linewatch.calls import Channel, ChannelKey, Utterance
 from linewatch.sentiment.scorer import Scorer, words_of
 
 _MISSED = [
@@ -153,6 +153,7 @@ def test_words_are_forgotten(scorer, said):
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 def test_any_text_is_scored(scorer, text):
     """Any text at all gets a score in range, and the same one again."""
-    found = scorer.plain(text)
+    said = Utterance(ChannelKey("default", "c1", Channel.CUSTOMER), 0, 0, 0, 0, 0, text)
+    found = scorer.score(said, "")
     assert -1 <= found.polarity <= 1
-    assert scorer.plain(text) == found
+    assert scorer.score(said, "") == found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import subprocess
 import sys
 import threading
 
@@ -30,6 +31,16 @@ def test_caller_waits_for_scorer(scorer):
     warm = Warmup(lambda: scorer if go.wait(5) else None)
     threading.Timer(0.05, go.set).start()
     assert warm.scorer() is scorer
+
+
+def test_nothing_idle_is_imported():
+    """Loading the scorer brings none of what spaCy imports for its command line."""
+    code = (
+        "import sys; from linewatch.sentiment import warmup; warmup.load()\n"
+        "print(*({'typer', 'weasel', 'rich', 'httpx'} & sys.modules.keys()))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert told.stdout.split() == []
 
 
 def test_hold_has_an_end():
