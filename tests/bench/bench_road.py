@@ -3,7 +3,7 @@
 ``python -m tests.bench.bench_road`` starts everything the launcher starts, on a Redis of its
 own whose commands it watches (MONITOR: Redis' own clock). Latency runs from the commit of
 the utterance (its XADD to the outbox) to the row on the board (the board's HSET), sentiment
-warm, with 15 lines that talk all the time (HOLD=0). Capacity is the CPU of every process
+warm, with 15 lines without added hold (HOLD=0). Capacity is the CPU of every process
 of the launcher, simulated lines included, at two numbers of lines; the calls at which the
 machine is 60 % busy lie on the line through them.
 """

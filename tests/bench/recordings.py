@@ -1,11 +1,15 @@
-"""The recordings the benches decode: `../shared/audio` by kinds, and two-channel calls."""
+"""The recordings the benches decode: `../shared/audio` by kinds, and two-channel calls.
+
+Where `../shared/audio` is not laid the demo's own calls take its place.
+"""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from linewatch.decoder.frontend import pcm
 from linewatch.gateway import wav
+from linewatch.gateway.recording import STEREO
 
 ROOT = Path(__file__).resolve().parents[2]
 AUDIO = ROOT.parent / "shared" / "audio"
@@ -45,8 +49,10 @@ def channels_of(path, kind=""):
     ]
 
 
-def development_set():
-    """Return the 45 channels of `../shared/audio` with a transcript (635 words)."""
+def development_set(demo_calls):
+    """Return the 45 channels of `../shared/audio` with a transcript (635 words), or demo calls."""
+    if not AUDIO.exists():
+        return _demo_set(demo_calls)
     found = []
     for entry in json.loads((AUDIO / "manifest.json").read_text()):
         texts = entry["transcript"]
@@ -62,8 +68,21 @@ def development_set():
     return found
 
 
+def _demo_set(calls):
+    """Return both channels of some of the demo's calls, with what their scripts let them say."""
+    return [
+        replace(side, said=spoken(" ".join(_turns(call, name))))
+        for call in json.loads((DEMO / "calls.json").read_text())["calls"][:calls]
+        for name, side in zip(STEREO, channels_of(DEMO / call["file"], "demo calls"), strict=True)
+    ]
+
+
+def _turns(call, channel):
+    return [turn["text"] for turn in call["turns"] if turn["channel"] == channel]
+
+
 def two_channel_calls(demo_calls):
-    """Return telephone calls with a speaker per channel: the real one, and some of the demo's."""
+    """Return calls with a speaker per channel: one made of a real call, and some of the demo's."""
     real = sorted(AUDIO.glob("call_*_two_channel.wav"))
     files = [*real, *sorted(DEMO.glob("*.wav"))[:demo_calls]]
     return [channels_of(path, "call") for path in files]
