@@ -83,7 +83,7 @@ def play(fleet, disturb):
 
 @pytest.mark.timeout(900)
 def test_real_words_survive_a_kill(tmp_path, prepared_model):
-    """Kill -9 of one of two decoders amid ten real calls changes no byte of any event."""
+    """Kill -9 of one of two decoders amid ten of the demo's calls changes no byte of any event."""
     folders = [tmp_path / name for name in ("calm", "killed")]
     for folder in folders:
         Path.mkdir(folder)

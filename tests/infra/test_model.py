@@ -95,7 +95,7 @@ class TestLayout:
         assert kept == model_folder.hashes(folder)
 
     def test_without_tools_halves_stay(self, env, no_tools):
-        """Where the graph cannot be built the shipped one is linked, and a line says why."""
+        """Where the graph cannot be built the shipped one stays, and a line says why."""
         said = []
         folder = model.prepare(env=env, say=said.append)
         assert {"graph/HCLr.fst", "graph/Gr.fst"} <= files(folder)
