@@ -37,6 +37,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from werkzeug.exceptions import HTTPException
 
 
 class LinewatchError(Exception):
@@ -272,11 +276,10 @@ def of_framework(status: int | None, name: str, detail: str | None) -> Linewatch
     return of_status(code, known.get(code, name), detail or name)
 
 
-def refused(
-    status: int | None, name: str, detail: str | None, allowed: Iterable[str] | None
-) -> tuple[str, int, dict[str, str]]:
-    """Render what a web framework refused; *allowed* are the methods the route takes."""
-    body, code, headers = problem(of_framework(status, name, detail))
+def refused(error: HTTPException) -> tuple[str, int, dict[str, str]]:
+    """Render what the web framework refused, with the methods the route takes where it is that."""
+    body, code, headers = problem(of_framework(error.code, error.name, error.description))
+    allowed: Iterable[str] | None = getattr(error, "valid_methods", None)
     return body, code, headers | ({"Allow": ", ".join(sorted(allowed))} if allowed else {})
 
 

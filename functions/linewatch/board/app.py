@@ -95,11 +95,6 @@ def _fact(event: CloudEvent) -> Fact:
     return value
 
 
-def _refused(error: HTTPException) -> Answer:
-    allowed = getattr(error, "valid_methods", None)
-    return refused(error.code, error.name, error.description, allowed)
-
-
 def create(env: Mapping[str, str] | None = None) -> Flask:
     """Make the WSGI application; gunicorn calls this.
 
@@ -123,5 +118,5 @@ def _routed(function: Function) -> Flask:
     app.add_url_rule("/health/readiness", view_func=function.readiness)
     app.add_url_rule("/metrics", view_func=function.shown)
     app.register_error_handler(LinewatchError, function.refuse)
-    app.register_error_handler(HTTPException, _refused)
+    app.register_error_handler(HTTPException, refused)
     return app

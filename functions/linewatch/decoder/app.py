@@ -301,8 +301,7 @@ def _on_problem(error: errors.LinewatchError) -> Response:
 
 
 def _on_http(error: HTTPException) -> Response:
-    allowed = getattr(error, "valid_methods", None)
-    return Response(*errors.refused(error.code, error.name, error.description, allowed))
+    return Response(*errors.refused(error))
 
 
 def _on_fault(error: Exception) -> Response:

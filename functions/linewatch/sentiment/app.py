@@ -132,11 +132,6 @@ def _checked(utterance: Utterance) -> Utterance:
     return utterance
 
 
-def _refused(error: HTTPException) -> Answer:
-    allowed = getattr(error, "valid_methods", None)
-    return refused(error.code, error.name, error.description, allowed)
-
-
 def create(
     env: Mapping[str, str] | None = None, load_scorer: Callable[[], Scorer] = warmup.load
 ) -> Flask:
@@ -173,5 +168,5 @@ def routed(function: Function) -> Flask:
     app.add_url_rule("/health/readiness", view_func=function.readiness)
     app.add_url_rule("/metrics", view_func=function.shown)
     app.register_error_handler(LinewatchError, function.refuse)
-    app.register_error_handler(HTTPException, _refused)
+    app.register_error_handler(HTTPException, refused)
     return app
