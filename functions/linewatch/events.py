@@ -333,7 +333,6 @@ def from_http(headers: Mapping[str, str], body: bytes) -> CloudEvent:
     try:
         read = http.from_structured if structured else http.from_binary
         event = read(http.HTTPMessage(lower, body), _FORMAT, _as_sent)
-        _check_text(event.get_data())
     except CloudEventValidationError as error:
         raise BadEvent(f"the CloudEvent is not valid: {_messages(error)}") from error
     except _UNREADABLE as error:
@@ -343,18 +342,13 @@ def from_http(headers: Mapping[str, str], body: bytes) -> CloudEvent:
     return event
 
 
-def _check_text(data: object) -> None:
-    """Refuse half a surrogate pair: JSON can hold one, nobody could write it as bytes again."""
-    if isinstance(data, str):
-        data.encode()
-
-
 def _as_sent(attributes: dict[str, Any], data: Any = None) -> CloudEvent:  # noqa: ANN401 - JSON
     """Make an event of what was sent only: the SDK would fill in an id and the present."""
     if not attributes.get("id"):
         raise BadEvent("the CloudEvent carries no id: send the same one with every repeat")
-    # JSON can hold half of a surrogate pair, which no header can.
-    "".join(map(str, attributes.values())).encode()
+    # JSON can hold half of a surrogate pair, which no header and no text can.
+    told = (*attributes.values(), data if isinstance(data, str) else "")
+    "".join(map(str, told)).encode()
     timeless = "time" not in attributes
     event = CloudEvent(attributes, data)
     if timeless:

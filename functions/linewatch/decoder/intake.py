@@ -119,6 +119,7 @@ def chunk_of(headers: Mapping[str, str], body: bytes) -> Heard:
         audio=body,
     )
     _check_length(chunk)
+    payloads.check_position(chunk.end_position, chunk.rate_hz)
     return Heard(chunk, moment_ms(headers.get("ce-time")))
 
 
@@ -129,7 +130,6 @@ def _check_length(chunk: Chunk) -> None:
         raise BadChunk(
             f"{len(chunk.audio)} bytes are no whole number of samples: one sample is 2 bytes"
         )
-    payloads.check_position(chunk.end_position, chunk.rate_hz)
 
 
 def moment_ms(raw: object) -> int | None:
