@@ -30,9 +30,9 @@ RELENT_S: Final = 10.0
 TIDY_S: Final = 60.0
 #: For each of the reaper's turns in which the store was away, senders get so many to come back...
 SPARED_TURNS: Final = 3
-_KEEPS_ALL: Final = "noeviction"
 #: ...up to so many.
 MOST_SPARED_TURNS: Final = 10
+_KEEPS_ALL: Final = "noeviction"
 
 
 class Repeating:
@@ -165,20 +165,24 @@ class Pod:
         """Show this pod's load, look at the others, give up what is above its share."""
         self.renew()
         if self._refreshed % GAUGE_EVERY == 0:
-            policy, self._pressure = self._pressure.policy, self._store.pressure()
-            if self._pressure.policy not in (policy, "", _KEEPS_ALL):
-                log.error(
-                    "Redis throws calls away once it is full (maxmemory-policy %s): set %s",
-                    self._pressure.policy,
-                    _KEEPS_ALL,
-                )
-            self._metrics.outbox.set(self._pressure.outbox)
-            self._metrics.store_used.set(self._pressure.memory)
+            self._gauge()
         self._refreshed += 1
         self._placing.refresh(self._store.pods(), self._pressure)
         excess = self._placing.excess(len(self._sessions))
         if excess:
             self._sessions.ask_for_release(excess)
+
+    def _gauge(self) -> None:
+        before, self._pressure = self._pressure.policy, self._store.pressure()
+        self._metrics.outbox.set(self._pressure.outbox)
+        self._metrics.store_used.set(self._pressure.memory)
+        policy = self._pressure.policy
+        if policy not in (before, "", _KEEPS_ALL):
+            log.error(
+                "Redis throws calls away once it is full (maxmemory-policy %s): set %s",
+                policy,
+                _KEEPS_ALL,
+            )
 
     def show_partials(self) -> None:
         """Show the words being spoken."""
