@@ -162,6 +162,4 @@ class Ears:
 
 def _audio_s(step: Step) -> float:
     """Return how much audio *step* holds, in seconds."""
-    if not isinstance(step, Chunk):
-        return 0.0
-    return (step.end_position - step.position) / step.rate_hz
+    return step.samples / step.rate_hz if isinstance(step, Chunk) else 0.0

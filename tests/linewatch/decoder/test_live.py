@@ -56,6 +56,17 @@ class TestHear:
         assert live.last_final == outcome.finals[-1]["first_sample"]
         assert live.ended
 
+    def test_long_chunk_is_watched_longer(self, pod, monkeypatch):
+        """A decode has the watchdog's time for every second of its chunk."""
+        watched, watching = [], pod.ears._watchdog.watching
+        monkeypatch.setattr(
+            pod.ears._watchdog, "watching", lambda audio_s: watched.append(audio_s) or watching()
+        )
+        steps = [chunk(samples=24_000), End(1, "s1")]
+        live = pod.ears.restore(AGENT, opened(pod, steps).stored, ())
+        pod.ears.hear(live, steps)
+        assert watched == [3.0, 0.0]
+
     def test_partial_is_shown(self, pod):
         """While somebody speaks the partial holds the words so far."""
         claim = opened(pod, SPOKEN[:4])

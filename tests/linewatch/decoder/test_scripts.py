@@ -1,8 +1,11 @@
 """Scripts on a kept connection: it is made anew when it must be, and never lies."""
 
+import signal
 import threading
+from contextlib import suppress
 
 import pytest
+from decoders import eventually
 from redis.exceptions import RedisError, ResponseError
 
 from infra import redis_server
@@ -51,6 +54,34 @@ def test_as_many_as_run_at_once(scripts):
         assert one is not other
         scripts.run("own", KEYS, ARGUMENTS)
     assert len(scripts._idle) == 3
+
+
+def test_one_waits_for_a_hung_redis(tmp_path):
+    """While one script waits for a Redis that stands still, the next is refused without a wait."""
+    port = redis_server.free_port()
+    process = redis_server.start(port, tmp_path, durable=False)
+    scripts = Scripts(connect(f"redis://127.0.0.1:{port}/0", 1.0))
+    try:
+        scripts.run("own", KEYS, ARGUMENTS)
+        process.send_signal(signal.SIGSTOP)
+        with pytest.raises(RedisError, match="Timeout"):
+            scripts.run("own", KEYS, ARGUMENTS)
+        waiter = threading.Thread(target=suppressed, args=(scripts,))
+        waiter.start()
+        eventually(lambda: not scripts._idle)
+        with pytest.raises(RedisError, match="stands still"):
+            scripts.run("own", KEYS, ARGUMENTS)
+        waiter.join()
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        process.wait()
+
+
+def suppressed(scripts):
+    """Run a script, whatever becomes of it."""
+    with suppress(RedisError):
+        scripts.run("own", KEYS, ARGUMENTS)
 
 
 def test_idle_ones_are_dropped(scripts):

@@ -29,9 +29,13 @@ def _waiter(still):
     thread = threading.Thread(target=wait)
     thread.start()
     assert waits.wait(5)
-    yield lambda: (leave.set(), thread.join())
-    leave.set()
-    thread.join()
+
+    def let_go():
+        leave.set()
+        thread.join()
+
+    yield let_go
+    let_go()
 
 
 def test_others_do_not_wait(still, waiter):
