@@ -84,7 +84,7 @@ def prepare(
     if profile not in PROFILES:
         raise SettingsError(f"there is no profile {profile!r}: use one of {', '.join(PROFILES)}")
     given = env.get("VOSK_MODEL_PATH")
-    if given and (Path(given).expanduser() / HASHES).is_file():
+    if given and _is_prepared(given):
         return Path(given).expanduser().resolve()
     where = home(env)
     with _locked(where, say):
@@ -99,11 +99,15 @@ def shipped(env: Mapping[str, str] = os.environ, say: Say = to_stderr) -> Path:
         SettingsError: VOSK_MODEL_PATH names a prepared folder, or there is no model to be had.
     """
     given = env.get("VOSK_MODEL_PATH")
-    if given and (Path(given).expanduser() / HASHES).is_file():
+    if given and _is_prepared(given):
         raise SettingsError(f"VOSK_MODEL_PATH: {given} is prepared already: name what it came from")
     where = home(env)
     with _locked(where, say):
         return _source(given, where, say)
+
+
+def _is_prepared(given: str) -> bool:
+    return (Path(given).expanduser() / HASHES).is_file()
 
 
 @contextmanager

@@ -63,7 +63,7 @@ class Site:
         )
 
     def _environment_with(self, told: Mapping[str, object]) -> dict[str, str]:
-        kept = {name: value for name, value in self.environment.items() if name not in _DROPPED}
+        kept = _kept(self.environment)
         if not self.brokers:
             kept = {name: kept[name] for name in kept if not name.startswith(_KAFKAS)}
         return {
@@ -83,9 +83,12 @@ def check(environment: Mapping[str, str]) -> None:
     Raises:
         SettingsError: a setting of the functions or of the simulated lines is wrong.
     """
-    told = {name: value for name, value in environment.items() if name not in _DROPPED}
     for kind in (FunctionSettings, GatewaySettings):
-        load(kind, told)
+        load(kind, _kept(environment))
+
+
+def _kept(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in _DROPPED}
 
 
 def redis(port: int, folder: Path, held: int) -> Role:
