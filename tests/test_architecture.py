@@ -32,7 +32,11 @@ OWNERS = {
         "eventing/log_redis.py",
     },
     "kafka": {"functions/linewatch/decoder/brokers.py", "eventing/log_kafka.py"},
-    "gunicorn": {"functions/linewatch/serving/worker.py", "eventing/server.py"},
+    "gunicorn": {
+        "functions/linewatch/serving/requests.py",
+        "functions/linewatch/serving/worker.py",
+        "eventing/server.py",
+    },
     "opentelemetry": {"functions/linewatch/otlp.py"},
     "spacy": {"functions/linewatch/sentiment/scorer.py"},
     "spacytextblob": {"functions/linewatch/sentiment/scorer.py"},

@@ -1,7 +1,7 @@
 """One HTTP request as its bytes arrive, without a thread that waits for them.
 
-What is whole goes on with a ``Content-Length``, however it came: nobody behind this
-has to agree with it about where a request ends.
+What is whole goes on as a head and a body of known length, however it came: nobody behind
+this has to agree with it about where a request ends.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import re
 from typing import Final
 
 from linewatch.errors import BadRequest, TooLarge, of_framework
+from linewatch.serving import head
 
 #: A bearer token of 8 kB, a cookie and everything an ingress adds.
 HEAD_LIMIT: Final = 32 * 1024
 _LONGEST_SIZE: Final = 256
 _MOST_CHUNKS: Final = 16 * 1024
 _HEAD_END: Final = b"\r\n\r\n"
-_LENGTH: Final = re.compile(rb"[0-9]{1,16}")
+_EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
+_LENGTH: Final = re.compile(r"[0-9]{1,16}")
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?")
-#: How the body comes is said anew, and that it may come has been said.
-_OWN: Final = (b"transfer-encoding", b"content-length", b"expect")
 
 
 class Arrival:
@@ -28,7 +28,7 @@ class Arrival:
     def __init__(self, body_limit: int) -> None:
         self._body_limit = body_limit
         self._data = bytearray()
-        self._lines: list[bytes] | None = None
+        self._head: head.Head | None = None
         self._length: int | None = None
         self._chunks = 0
         self._body = bytearray()
@@ -46,18 +46,21 @@ class Arrival:
             LinewatchError: what the sender is told; nothing more of it will be read.
         """
         self._data += piece
-        if self._lines is None:
+        if self._head is None:
             self._read_head()
-        if self._lines is not None and not self.is_whole:
+        if self._head is not None and not self.is_whole:
             self.is_whole = self._read_body()
             self.expects_word = self.expects_word and not self.is_whole
 
-    def request(self) -> bytes:
-        """Return the whole request, and whatever came after it."""
-        lines = [*(self._lines or ()), b"Content-Length: %d" % len(self._body)]
-        return b"\r\n".join(lines) + _HEAD_END + bytes(self._body) + bytes(self._data)
+    def parts(self) -> tuple[head.Head, bytearray, bytes]:
+        """Return head and body of what is whole, and whatever came after it."""
+        assert self._head
+        return self._head, self._body, bytes(self._data)
 
     def _read_head(self) -> None:
+        # RFC 9112, 2.2: empty lines before a request are nothing.
+        if empty := _EMPTY_LINES.match(self._data):
+            del self._data[: empty.end()]
         end = self._data.find(_HEAD_END)
         if end > HEAD_LIMIT or (end < 0 and len(self._data) > HEAD_LIMIT):
             raise of_framework(
@@ -66,38 +69,25 @@ class Arrival:
                 f"send at most {HEAD_LIMIT} bytes of headers",
             )
         if end >= 0:
-            lines = bytes(self._data[:end]).split(b"\r\n")
+            self._head = head.read(self._data[:end].decode("latin-1"))
             del self._data[: end + len(_HEAD_END)]
-            self._lines = self._understood(lines)
+            self._understand(self._head)
 
-    def _understood(self, lines: list[bytes]) -> list[bytes]:
-        """Find out how the body comes; return the lines without that."""
-        fields: dict[bytes, list[bytes]] = {}
-        kept = lines[:1]
-        for line in lines[1:]:
-            name, _, value = line.partition(b":")
-            if line[:1] in (b" ", b"\t") or b"\n" in line or b"\r" in line:
-                raise BadRequest("a header must stand on a line of its own")
-            if name.strip().lower() in _OWN:
-                fields.setdefault(name.strip().lower(), []).append(value.strip(b" \t"))
-            else:
-                kept.append(line)
-        self._length = self._framing(fields, kept[0].endswith(b"/1.1"))
-        self.expects_word = fields.get(b"expect", [b""])[0].lower() == b"100-continue"
-        return kept
-
-    def _framing(self, fields: dict[bytes, list[bytes]], is_new: bool) -> int | None:  # noqa: FBT001
-        """Return the body's length in bytes, none if it comes in chunks."""
-        codings = fields.get(b"transfer-encoding", [])
-        lengths = fields.get(b"content-length", [])
+    def _understand(self, said: head.Head) -> None:
+        """Find out how the body comes: its length in bytes, none if it comes in chunks."""
+        is_new = said.version >= (1, 1)
+        expected = [each.lower() for each in said.own("EXPECT")]
+        self.expects_word = is_new and expected == ["100-continue"]
+        codings, lengths = said.own("TRANSFER-ENCODING"), said.own("CONTENT-LENGTH")
         if not codings and not lengths:
-            return 0
-        if is_new and not lengths and [each.lower() for each in codings] == [b"chunked"]:
-            return None
-        if codings or len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
+            self._length = 0
+        elif is_new and not lengths and [each.lower() for each in codings] == ["chunked"]:
+            self._length = None
+        elif codings or len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
             raise BadRequest("send one Content-Length, or Transfer-Encoding: chunked alone")
-        self._check(int(lengths[0]))
-        return int(lengths[0])
+        else:
+            self._length = int(lengths[0])
+            self._check(self._length)
 
     def _check(self, length: int) -> None:
         if length > self._body_limit:

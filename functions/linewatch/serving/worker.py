@@ -21,6 +21,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from linewatch.errors import LinewatchError, of_framework, problem
 from linewatch.serving.arrival import HEAD_LIMIT, Arrival
 from linewatch.serving.crew import Crew
+from linewatch.serving.requests import Requests
 
 #: A request must be whole so long after its first byte, and that so long after connecting.
 ARRIVAL_S: Final = 10.0
@@ -37,7 +38,6 @@ _LINGER_REQUESTS: Final = 4
 #: What an application takes that does not say.
 _BODY_BYTES: Final = 1024 * 1024
 _PIECE: Final = 64 * 1024
-_LONGEST_DETAIL: Final = 200
 _GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -60,11 +60,6 @@ class _Bounded(socket.socket):
     def replace(self, answer: bytes) -> None:
         """Send *answer* instead of what was kept."""
         self._answer = answer
-
-    @property
-    def status(self) -> int:
-        """The HTTP status of what is kept, 500 for none."""
-        return int(self._answer.split(b" ", 2)[1]) if self._answer else LinewatchError.status
 
     def flush(self) -> None:
         """Send what was kept."""
@@ -121,10 +116,11 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         """Let a connection wait for its request; it is served at once if that is whole."""
         if conn.parser is None:
             conn.sock = _Bounded(fileno=conn.sock.detach())
+            conn.parser = Requests()
         conn.sock.setblocking(False)
         self._waiting[conn] = waiting = _Waiting(time.monotonic(), self.body_limit)
-        if conn.parser is not None:
-            self._take(conn, conn.parser.unreader.take_buffered())
+        if conn.parser.rest:
+            self._take(conn, conn.parser.take_rest())
         if conn in self._waiting:
             self._on_readable(conn, None)
         # Mostly it was whole by now.
@@ -164,15 +160,14 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def _serve(self, conn: Any) -> None:  # noqa: ANN401
         said = self._forget(conn).said
         conn.data_ready = True
-        conn.init()
-        conn.parser.unreader.unread(said.request())
+        conn.parser.put(said)
         self.tpool.submit(partial(self._answer, conn))
 
     def _answer(self, conn: Any) -> None:  # noqa: ANN401
         """Serve one request; runs in a thread of the crew."""
         if not self._served(conn):
             self.method_queue.defer(self._leave, conn)
-        elif conn.parser.unreader.buf.getvalue():
+        elif conn.parser.rest:
             self.method_queue.defer(self.enqueue_req, conn)
         else:
             self._keep(conn)
@@ -214,13 +209,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         return waiting
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ANN401 - gunicorn's hook
-        """Answer what gunicorn itself cannot read, or serve, with a problem."""
-        client.replace(b"")
+        """Answer what the application let fall with a problem; gunicorn logs it."""
         super().handle_error(req, client, addr, exc)
-        status = client.status
-        what = f"the request cannot be read: {exc}"[:_LONGEST_DETAIL]
-        detail = what if status < LinewatchError.status else "this is our fault: send it again"
-        client.replace(_told(of_framework(status, HTTPStatus(status).phrase, detail)))
+        client.replace(_told(LinewatchError("this is our fault: send it again")))
 
     # -- going ------------------------------------------------------------------------
 

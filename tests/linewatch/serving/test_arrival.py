@@ -49,12 +49,23 @@ def test_cuts_change_nothing(parts, in_chunks, cuts, trailer):
         assert not arrival.is_whole or begin == len(sent)
         arrival.take(sent[begin:end])
     assert arrival.is_whole
-    assert arrival.request() == BEGUN + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    head, found, rest = arrival.parts()
+    assert (head.target, head.fields) == ("/x", [("HOST", "y")])
+    assert (found, rest) == (body, b"")
 
 
 def test_next_request_is_kept():
     """What came after a request is handed on behind it."""
-    assert arrived(BEGUN + b"\r\n" + BEGUN).request().endswith(b"Content-Length: 0\r\n\r\n" + BEGUN)
+    assert arrived(BEGUN + b"\r\n" + BEGUN).parts()[1:] == (b"", BEGUN)
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 100])
+def test_empty_lines_before_a_request_are_nothing(piece):
+    """A sender that ends its last body with a line of its own is understood (RFC 9112, 2.2)."""
+    sent = b"\r\n\r\n" + BEGUN + b"\r\n"
+    arrival = arrived(*[sent[at : at + piece] for at in range(0, len(sent), piece)])
+    assert arrival.is_whole
+    assert arrival.parts()[0].method == "POST"
 
 
 def test_sender_waits_for_word():
@@ -62,6 +73,7 @@ def test_sender_waits_for_word():
     head = BEGUN + b"Expect: 100-Continue\r\nContent-Length: 2\r\n\r\n"
     assert arrived(head).expects_word
     assert not arrived(head, b"ab").expects_word
+    assert not arrived(head.replace(b"/1.1", b"/1.0")).expects_word
 
 
 @pytest.mark.parametrize(("sent", "status"), [
