@@ -136,7 +136,7 @@ def main() -> int:
         sys.stderr.write(f"Linewatch cannot start: {error.detail}\n")
         return WRONG_SETTING
     except StartFailed as error:
-        sys.stderr.write(f"Linewatch did not start: {error.detail}\n")
+        sys.stderr.write(f"Linewatch cannot run: {error.detail}\n")
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
