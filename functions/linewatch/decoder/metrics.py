@@ -62,7 +62,6 @@ class Metrics:
             "chunks": self.steps,
             "forwards": self.forwards,
             "adoptions": self.adoptions,
-            "releases": self.releases,
             "undecodable": self.undecodable,
         }
         return {name: _value(counter) for name, counter in counters.items()}

@@ -30,7 +30,6 @@ def test_board_gets_whole_numbers():
         "chunks": 7,
         "forwards": 1,
         "adoptions": 0,
-        "releases": 0,
         "undecodable": 0,
     }
 
