@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -128,17 +128,19 @@ def stored_of(fields: Mapping[str, str]) -> Stored | None:
 
 
 def ended_of(
-    tenant: str, call: str, facts: Mapping[str, str], *, forced: bool
+    tenant: str, call: str, facts: Mapping[str, str], given_up: Collection[ChannelKey]
 ) -> dict[ChannelKey, str] | None:
     """Return why each channel of a call ended that was begun; none if it may not be closed."""
     states = {
-        name.removeprefix("ch:"): state for name, state in facts.items() if name.startswith("ch:")
+        ChannelKey.of(tenant, call, name.removeprefix("ch:")): state
+        for name, state in facts.items()
+        if name.startswith("ch:")
     }
-    waits = "open" in states.values() or ("awaited" in states.values() and not forced)
+    awaited = {key for key, state in states.items() if state == "awaited"}
+    waits = "open" in states.values() or not awaited.issubset(given_up)
     if waits or not states or "closed" in facts:
         return None
-    begun = ((name, state) for name, state in states.items() if state != "awaited")
-    return {ChannelKey.of(tenant, call, name): state for name, state in begun}
+    return {key: state for key, state in states.items() if key not in awaited}
 
 
 def waiting_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -205,19 +205,19 @@ class Pod:
             self._spared_turns = min(self._spared_turns + SPARED_TURNS, MOST_SPARED_TURNS)
             raise
 
-    def _reap(self, idle: Iterable[ChannelKey]) -> None:
+    def _reap(self, idle: Collection[ChannelKey]) -> None:
         for key in idle:
             try:
-                self._give_up(key)
+                self._give_up(key, idle)
             except StoreUnavailable:
                 raise
             except LinewatchError as error:
                 log.info("a silent channel is left for later: %s", error.title)
 
-    def _give_up(self, key: ChannelKey) -> None:
+    def _give_up(self, key: ChannelKey, idle: Collection[ChannelKey]) -> None:
         waits = self._store.waiting(key)
         if waits is None or (waits.paused and waits.idle_s < self._paused_s):
             return
         if not waits.ended:
             self._sessions.abandon(key)
-        self._store.close(key.tenant, key.call, self._now_ms(), forced=True)
+        self._store.close(key.tenant, key.call, self._now_ms(), given_up=idle)

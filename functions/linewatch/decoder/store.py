@@ -7,7 +7,7 @@ at its next write. See ``lua/`` for the scripts and `linewatch.keys` for the key
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Final, Self, cast
@@ -267,15 +267,17 @@ class Store:
         )
         return int(answer[0]), int(answer[1])
 
-    def close(self, tenant: str, call: str, now_ms: int, *, forced: bool = False) -> bool:
+    def close(
+        self, tenant: str, call: str, now_ms: int, given_up: Collection[ChannelKey] = ()
+    ) -> bool:
         """Publish ``call.ended``, once, if no channel is open; leave the tombstone.
 
-        A call with an announced channel that never sent is closed only if *forced*.
+        An announced channel that never sent keeps the call open, unless it is *given_up*.
         """
         with _answering():
             found = cast("dict[bytes, bytes]", self._redis.hgetall(keys.call(tenant, call)))
         facts = {_text(name): _text(value) for name, value in found.items()}
-        ended = ended_of(tenant, call, facts, forced=forced)
+        ended = ended_of(tenant, call, facts, given_up)
         if ended is None:
             return False
         end = self._count(tenant, call, int(facts["started_at_ms"]), ended)

@@ -288,7 +288,8 @@ class TestReap:
         for step in STEPS:
             home.take(AGENT, step)
         assert told(redis_url, "ended") == []
-        aged(client, AGENT, 31)
+        for key in (AGENT, CUSTOMER):
+            aged(client, key, 31)
         keeper.reap()
         assert len(told(redis_url, "ended")) == 1
 
@@ -325,6 +326,18 @@ class TestReap:
         assert told(redis_url, "ended") == []
         home.take(CUSTOMER, chunk())
         assert home.store.peek(CUSTOMER).next_seq == 1
+
+    def test_refused_channel_waits_for_other(self, home, keeper, client, redis_url):
+        """A refused channel that gives up ends nothing while the call's other one still tries."""
+        home.store.announce(pods.START, [AGENT.channel, CUSTOMER.channel])
+        for key in (AGENT, CUSTOMER):
+            home.store.claim(key, rate_hz=8000)
+        aged(client, CUSTOMER, 31)
+        keeper.reap()
+        assert told(redis_url, "ended") == []
+        aged(client, AGENT, 31)
+        keeper.reap()
+        assert len(told(redis_url, "ended")) == 1
 
     def test_one_failure_stops_no_other(self, home, keeper, client, monkeypatch, caplog):
         """A channel that cannot be ended now is left for later; the others are ended."""

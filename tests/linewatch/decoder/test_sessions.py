@@ -227,7 +227,7 @@ class TestFaults:
         Caller(key, steps, pod.take).run()
         while not told(redis_url, "ended"):
             try:
-                pod.store.close("default", "c1", 0, forced=True)
+                pod.store.close("default", "c1", 0)
             except StoreUnavailable:
                 continue
         assert FaultyStore.failures >= 3

@@ -554,18 +554,19 @@ class TestClose:
         assert any(b'"reason": "abandoned"' in dict(row)[b"value"] for row in outbox(redis_url))
 
     def test_open_channel_keeps_open(self, store):
-        """No call is closed while one of its channels is open, forced or not."""
+        """No call is closed while one of its channels is open, given up or not."""
         ended(store, AGENT)
         opened(store, CUSTOMER)
         assert not store.close("default", "c1", NOW_MS)
-        assert not store.close("default", "c1", NOW_MS, forced=True)
+        assert not store.close("default", "c1", NOW_MS, given_up=[CUSTOMER])
 
     def test_awaited_channel_keeps_open(self, store):
-        """A call waits for a channel that was announced, unless forced."""
+        """A call waits for a channel that was announced, unless that is given up."""
         store.announce(START, [Channel.AGENT, Channel.CUSTOMER])
         ended(store, AGENT)
         assert not store.close("default", "c1", NOW_MS)
-        assert store.close("default", "c1", NOW_MS, forced=True)
+        assert not store.close("default", "c1", NOW_MS, given_up=[AGENT])
+        assert store.close("default", "c1", NOW_MS, given_up=[CUSTOMER])
 
     def test_opened_meanwhile_keeps_open(self, store, client, redis_url):
         """A channel opened between the look at the call and its close keeps the call open."""
@@ -583,7 +584,7 @@ class TestClose:
 
     def test_unknown_call(self, store):
         """A call nobody knows is not closed."""
-        assert not store.close("default", "nobody", NOW_MS, forced=True)
+        assert not store.close("default", "nobody", NOW_MS, given_up=[AGENT])
 
     def test_what_is_left(self, store, client):
         """A closed call leaves a tombstone for a day and its finals for 15 minutes: no audio."""
