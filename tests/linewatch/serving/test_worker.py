@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import socket
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,11 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 import urllib3
+from gunicorn.config import Config
 
 from linewatch import events
 from linewatch.calls import Channel
 from linewatch.decoder.intake import BODY_LIMIT
-from linewatch.serving.worker import Worker
+from linewatch.serving.worker import Worker, _Bounded
 from tests import fakes
 from tests.decoders import Fleet, line_to, own_redis
 
@@ -111,6 +113,22 @@ def test_application_says_what_it_takes(config, limit):
     made = Worker.__new__(Worker)
     made.wsgi = SimpleNamespace(config=config)
     assert made.body_limit == limit
+
+
+def test_what_an_application_lets_fall_is_a_problem(caplog):
+    """An error that no application caught is told as ours, and nothing of it is shown."""
+    made = Worker.__new__(Worker)
+    made.log, made.cfg = logging.getLogger("gunicorn"), Config()
+    sender, receiver = socket.socketpair()
+    with _Bounded(fileno=sender.detach()) as kept:
+        kept.sendall(b"HTTP/1.1 200 OK\r\n")
+        made.handle_error(None, kept, ("127.0.0.1", 1), ValueError("secret"))
+        kept.flush()
+    with receiver:
+        status, told = answer_of(receiver)
+    assert (status, told["status"]) == (500, 500)
+    assert "secret" not in str(told)
+    assert "Error handling request" in caplog.text
 
 
 SLOW = {
