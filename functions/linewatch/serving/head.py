@@ -111,4 +111,4 @@ def _fields(rows: list[str]) -> tuple[Fields, Fields]:
 
 
 def _unreadable(why: str, what: str) -> LinewatchError:
-    return BadRequest(f"the request cannot be read: {why}, not {what[:_LONGEST_QUOTE]!r}")
+    return BadRequest(f"the request cannot be read: {why}: {what[:_LONGEST_QUOTE]!r}")
