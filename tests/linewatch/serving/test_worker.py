@@ -115,7 +115,7 @@ def test_application_says_what_it_takes(config, limit):
     assert made.body_limit == limit
 
 
-def test_what_an_application_lets_fall_is_a_problem(caplog):
+def test_uncaught_error_is_a_problem(caplog):
     """An error that no application caught is told as ours, and nothing of it is shown."""
     made = Worker.__new__(Worker)
     made.log, made.cfg = logging.getLogger("gunicorn"), Config()
