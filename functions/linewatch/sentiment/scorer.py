@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from threading import Lock
@@ -20,7 +21,9 @@ from spacy.matcher import PhraseMatcher
 from spacy.tokens import Doc
 from spacy.util import filter_spans, registry
 from spacy.vocab import Vocab
-from textblob.en import tag
+from textblob import TextBlob
+from textblob.en import sentiment, tag
+from textblob.en.sentiments import PatternAnalyzer
 
 from linewatch.calls import Channel, Score, Utterance
 from linewatch.sentiment import lexicon, mood, nouns
@@ -32,6 +35,7 @@ _PACKAGES: Final = ("spacy", "spacytextblob", "textblob")
 _WORD: Final = re.compile(r"\w+(?:'\w+)*|[^\w\s]+")
 _PIPE: Final = "spacytextblob"
 _TOKENIZER: Final = "linewatch.words.v1"
+_BLOB: Final = "linewatch.blob.v1"
 _CONFIG: Final = {"nlp": {"tokenizer": {"@tokenizers": _TOKENIZER}}}
 
 
@@ -47,7 +51,21 @@ def _words_tokenizer() -> Callable[[Language], Callable[[str], Doc]]:
     return make
 
 
+class _Analyzer(PatternAnalyzer):  # type: ignore[misc] # textblob has no types
+    """TextBlob's own, which compiles a class for each text that it analyzes."""
+
+    def analyze(self, text: str, keep_assessments: bool = False) -> object:  # noqa: FBT001, FBT002 - textblob's hook
+        if keep_assessments:
+            return super().analyze(text, keep_assessments)
+        return self.RETURN_TYPE(*sentiment(text))
+
+
+def _blobs() -> Callable[[str], TextBlob]:
+    return partial(TextBlob, analyzer=_Analyzer())
+
+
 registry.tokenizers.register(_TOKENIZER, func=_words_tokenizer)
+registry.misc.register(_BLOB, func=_blobs)
 
 
 def words_of(text: str) -> list[str]:
@@ -69,7 +87,7 @@ class Scorer:
     def __init__(self) -> None:
         self._lock = Lock()
         self._nlp = spacy.blank("en", config=_CONFIG)
-        self._nlp.add_pipe(_PIPE)
+        self._nlp.add_pipe(_PIPE, config={"custom_blob": {"@misc": _BLOB}})
         self._phrases = lexicon.load()
         self._matcher = PhraseMatcher(self._nlp.vocab)
         for number, phrase in enumerate(self._phrases):
