@@ -205,19 +205,20 @@ class Pod:
             self._spared_turns = min(self._spared_turns + SPARED_TURNS, MOST_SPARED_TURNS)
             raise
 
-    def _reap(self, idle: Collection[ChannelKey]) -> None:
+    def _reap(self, idle: Sequence[ChannelKey]) -> None:
+        silent = frozenset(idle)
         for key in idle:
             try:
-                self._give_up(key, idle)
+                self._give_up(key, silent)
             except StoreUnavailable:
                 raise
             except LinewatchError as error:
                 log.info("a silent channel is left for later: %s", error.title)
 
-    def _give_up(self, key: ChannelKey, idle: Collection[ChannelKey]) -> None:
+    def _give_up(self, key: ChannelKey, silent: Collection[ChannelKey]) -> None:
         waits = self._store.waiting(key)
         if waits is None or (waits.paused and waits.idle_s < self._paused_s):
             return
         if not waits.ended:
             self._sessions.abandon(key)
-        self._store.close(key.tenant, key.call, self._now_ms(), given_up=idle)
+        self._store.close(key.tenant, key.call, self._now_ms(), given_up=silent)
