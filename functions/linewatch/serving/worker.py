@@ -88,10 +88,6 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._leaving: OrderedDict[Any, tuple[float, int]] = OrderedDict()
         self._held_bytes = 0
         self._next_beat_s = 0.0
-        # Nobody may say by a header where the application lies: a local proxy is no exception.
-        self.cfg.set("forwarded_allow_ips", "")
-        # All headers together have a limit, so that one of them may be a long token.
-        self.cfg.set("limit_request_field_size", HEAD_LIMIT)
 
     @property
     def body_limit(self) -> int:
