@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from linewatch.errors import BadRequest, TooLarge, of_framework
+from linewatch.errors import BadRequest, TooLarge
 from linewatch.serving import head
 
 #: A bearer token of 8 kB, a cookie and everything an ingress adds.
@@ -63,11 +63,7 @@ class Arrival:
             del self._data[: empty.end()]
         end = self._data.find(_HEAD_END)
         if end > HEAD_LIMIT or (end < 0 and len(self._data) > HEAD_LIMIT):
-            raise of_framework(
-                431,
-                "Request header fields too large",
-                f"send at most {HEAD_LIMIT} bytes of headers",
-            )
+            raise head.too_large(f"send at most {HEAD_LIMIT} bytes of headers")
         if end >= 0:
             self._head = head.read(self._data[:end].decode("latin-1"))
             del self._data[: end + len(_HEAD_END)]

@@ -56,12 +56,13 @@ def read(text: str) -> Head:
     method, target, minor = _line(line)
     path, query = _split(method, target)
     if len(rows) > FIELDS_LIMIT:
-        raise of_framework(
-            431,
-            "Request header fields too large",
-            f"the request cannot be read: send at most {FIELDS_LIMIT} headers",
-        )
+        raise too_large(f"the request cannot be read: send at most {FIELDS_LIMIT} headers")
     return Head(method, target, path, query, (1, minor), *_fields(rows))
+
+
+def too_large(detail: str) -> LinewatchError:
+    """Return the error of a head with too much in it."""
+    return of_framework(431, "Request header fields too large", detail)
 
 
 def _line(line: str) -> tuple[str, str, int]:
