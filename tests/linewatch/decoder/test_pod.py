@@ -76,6 +76,18 @@ def aged(client, key, by_s):
     client.zincrby(keys.SESSIONS, -1000 * by_s, keys.member(key))
 
 
+@pytest.fixture(name="silent")
+def _silent(keeper, client, redis_url):
+    """Let nothing come on a channel for so many seconds; return the calls that have ended."""
+
+    def silent(key, for_s):
+        aged(client, key, for_s)
+        keeper.reap()
+        return told(redis_url, "ended")
+
+    return silent
+
+
 class TestRepeating:
     """Work that is done again and again."""
 
@@ -270,17 +282,13 @@ class TestReap:
         keeper_of(pods.Pod(redis_url, "pod-b")).reap()
         assert not home.store.peek(AGENT).ended
 
-    def test_ended_waits_for_other(self, home, keeper, client, redis_url):
+    def test_ended_waits_for_other(self, home, silent):
         """A channel that ended waits for the call's other one, whose silence ends the call."""
         home.take(CUSTOMER, chunk())
         for step in STEPS:
             home.take(AGENT, step)
-        aged(client, AGENT, 100)
-        keeper.reap()
-        assert told(redis_url, "ended") == []
-        aged(client, CUSTOMER, 100)
-        keeper.reap()
-        assert len(told(redis_url, "ended")) == 1
+        assert silent(AGENT, 100) == []
+        assert len(silent(CUSTOMER, 100)) == 1
 
     def test_awaited_channel_never_came(self, home, keeper, client, redis_url):
         """A call whose announced second channel never came ends when the first one did."""
@@ -327,17 +335,13 @@ class TestReap:
         home.take(CUSTOMER, chunk())
         assert home.store.peek(CUSTOMER).next_seq == 1
 
-    def test_refused_channel_waits_for_other(self, home, keeper, client, redis_url):
+    def test_refused_channel_waits_for_other(self, home, silent):
         """A refused channel that gives up ends nothing while the call's other one still tries."""
         home.store.announce(pods.START, [AGENT.channel, CUSTOMER.channel])
         for key in (AGENT, CUSTOMER):
             home.store.claim(key, rate_hz=8000)
-        aged(client, CUSTOMER, 31)
-        keeper.reap()
-        assert told(redis_url, "ended") == []
-        aged(client, AGENT, 31)
-        keeper.reap()
-        assert len(told(redis_url, "ended")) == 1
+        assert silent(CUSTOMER, 31) == []
+        assert len(silent(AGENT, 31)) == 1
 
     def test_one_failure_stops_no_other(self, home, keeper, client, monkeypatch, caplog):
         """A channel that cannot be ended now is left for later; the others are ended."""
