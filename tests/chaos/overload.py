@@ -70,9 +70,9 @@ class Slowed:
         return self.crowded_s / max(self.calm_s, LEAST_S)
 
     @property
-    def holds(self):
-        """Tell whether it is within twice the aim, as a noisy machine may need."""
-        return self.ratio <= 2 * SLOWER
+    def is_slow(self):
+        """Tell whether it is above twice the aim, which no noisy machine needs."""
+        return self.ratio > 2 * SLOWER
 
     @property
     def missed(self):
@@ -130,7 +130,7 @@ def _row(verdict, crowd, marks, more, grown_mib):
         and GONE not in statuses
         and more["status"] == UNAVAILABLE
         and more["retry"] is not None
-        and grown_mib <= MOST_MIB
-        and slowed.holds,
+        and grown_mib <= MOST_MIB,
+        slow=slowed.is_slow,
         open=slowed.missed,
     )
