@@ -283,6 +283,14 @@ def refused(error: HTTPException) -> tuple[str, int, dict[str, str]]:
     return body, code, headers | ({"Allow": ", ".join(sorted(allowed))} if allowed else {})
 
 
+def where(error: BaseException) -> str:
+    """Return the function and line that raised *error*, whose message may tell what was said."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "?"
+
+
 def of_problem(status: int, body: bytes) -> LinewatchError:
     """Read what `problem` wrote."""
     try:

@@ -306,15 +306,8 @@ def _on_http(error: HTTPException) -> Response:
 
 def _on_fault(error: Exception) -> Response:
     # What is said may stand in the message: only the kind of fault is logged.
-    log.error("unexpected %s at %s", type(error).__name__, _where(error))
+    log.error("unexpected %s at %s", type(error).__name__, errors.where(error))
     return _on_problem(errors.LinewatchError("this is our fault: send the request again"))
-
-
-def _where(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "?"
 
 
 def _view(route: Route) -> Route:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from linewatch.decoder.intake import BODY_LIMIT
 from linewatch.errors import TooLarge, UnsupportedMedia
+from linewatch.serving.environ import headers_of
 
 _QUERIES_REMEMBERED: Final = 512
 
@@ -42,22 +43,9 @@ class Asked:
             method=environ["REQUEST_METHOD"],
             path=f"{path}?{query}" if query else path,
             query=_query(query),
-            headers=_headers(environ),
+            headers=headers_of(environ),
             body=environ["wsgi.input"].read(length),
         )
-
-
-def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        _header(name): value
-        for name, value in environ.items()
-        if name.startswith(("HTTP_", "CONTENT_"))
-    }
-
-
-@lru_cache(maxsize=512)
-def _header(name: str) -> str:
-    return name.removeprefix("HTTP_").replace("_", "-").lower()
 
 
 @lru_cache(maxsize=_QUERIES_REMEMBERED)

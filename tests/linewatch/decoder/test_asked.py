@@ -17,12 +17,6 @@ def asked(body=b"", **environ):
     return Asked.of({**told, "CONTENT_LENGTH": str(len(body)), **environ})
 
 
-def test_names_are_in_lower_case():
-    """Header fields have the names of RFC 9110, in lower case; nothing else counts as one."""
-    found = asked(HTTP_CE_ID="1", CONTENT_TYPE="audio/PCMU", SERVER_NAME="x")
-    assert found.headers == {"ce-id": "1", "content-type": "audio/PCMU", "content-length": "0"}
-
-
 @pytest.mark.parametrize(("query", "path", "read"), [
     ("", "/p", {}),
     ("after=7", "/p?after=7", {"after": "7"}),
