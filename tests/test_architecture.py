@@ -37,6 +37,7 @@ OWNERS = {
         "functions/linewatch/serving/worker.py",
         "eventing/server.py",
     },
+    "pycurl": {"functions/linewatch/sink.py"},
     "opentelemetry": {"functions/linewatch/otlp.py"},
     "spacy": {"functions/linewatch/sentiment/scorer.py"},
     "spacytextblob": {"functions/linewatch/sentiment/scorer.py"},
