@@ -75,7 +75,7 @@ def _assert_problem(answer, status, slug):
 def test_binary_event_is_scored(client, sink, said):
     """An utterance in binary mode is scored, sent on and answered with an empty 204."""
     answer = _post(client, events.utterance_final(said("i want to cancel my contract")))
-    assert (answer.status_code, answer.data) == (204, b"")
+    assert (answer.status_code, answer.data, answer.content_length) == (204, b"", None)
     (score,) = sink.scores
     assert (score.polarity, score.consumer) == (-0.5, "night-shift")
     assert (score.key.call, score.first_sample, score.digest) == ("call-7", 48_000, "digest-1")
@@ -104,7 +104,7 @@ def test_reply_mode_answers_event(scorer, said):
     """Without K_SINK the answer is 200 and a scored event in binary mode."""
     client = app.routed(app.Function("s", Warmup(lambda: scorer), None)).test_client()
     answer = _post(client, events.utterance_final(said("thank you so much")))
-    assert answer.status_code == 200
+    assert (answer.status_code, answer.content_length) == (200, len(answer.data))
     told = events.from_http(dict(answer.headers), answer.data)
     assert told.get_type() == events.UTTERANCE_SCORED
     assert payloads.read(told).polarity == 0.5
@@ -194,13 +194,14 @@ def test_longest_text_is_scored(client, sink, said):
 
 
 def test_body_without_length_is_limited(client, said):
-    """A chunked body that goes on after 1 MiB is 413, though no length announced it."""
+    """A chunked body that goes on after 1 MiB is 413 and not read, though no length told it."""
     headers, body = events.to_http(events.utterance_final(said("hello")))
-    stream = io.BytesIO(body + b" " * app.BODY_LIMIT_BYTES)
+    stream = io.BytesIO(body + b" " * 3 * app.BODY_LIMIT_BYTES)
     answer = client.post(
         "/", headers=headers, input_stream=stream, environ_base={"wsgi.input_terminated": True}
     )
     _assert_problem(answer, 413, "too-large")
+    assert stream.tell() < 2 * app.BODY_LIMIT_BYTES
 
 
 _NO_MOMENTS = ["2026-01-01T00:00:00", "2026-01-01", "yesterday", "T", "0001-01-01T00:00:00+23:59"]
@@ -253,6 +254,27 @@ def test_absent_sink_is_503(client, sink, said):
     sink.is_away = False
     assert _post(client, told).status_code == 204
     assert len(sink.scores) == 1
+
+
+def test_own_fault_is_a_problem(caplog, sink, said):
+    """A fault of ours is a 500 problem; neither answer nor log repeat what was said."""
+    function = app.Function("", Warmup(lambda: {}["card number 4111"]), sink)
+    answer = _post(app.routed(function).test_client(), events.utterance_final(said("4111")))
+    _assert_problem(answer, 500, "internal-error")
+    assert "4111" not in answer.text + caplog.text
+    assert "KeyError" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["my bill", "", "x" * (app.TEXT_LIMIT + 1), "x" * 2_000_000])
+def test_lane_answers_as_flask(scorer, said, text):
+    """Past Flask an event is answered as through it."""
+    whole = app.routed(app.Function("s", Warmup(lambda: scorer), None))
+    flask = app.routed(app.Function("s", Warmup(lambda: scorer), None))
+    flask.wsgi_app = flask.wsgi_app._others
+    told = events.utterance_final(said(text))
+    ours, theirs = (_post(each.test_client(), told) for each in (whole, flask))
+    assert (ours.status_code, ours.data) == (theirs.status_code, theirs.data)
+    assert set(ours.headers) <= set(theirs.headers)
 
 
 def test_unknown_route_is_problem(client):
