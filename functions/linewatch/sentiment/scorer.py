@@ -119,22 +119,23 @@ class Scorer:
     def plain(self, text: str) -> Mood:
         """Return what spacytextblob alone makes of *text*: the bench's peer."""
         with self._lock, self._nlp.memory_zone():
-            return self._blob(words_of(text)) or Mood(0.0, 0.0)
+            return self._blob(_doc(self._nlp.vocab, words_of(text))) or Mood(0.0, 0.0)
 
     def _mood(self, words: Sequence[str], channel: Channel) -> Mood:
-        heard = mood.negated(words, self._heard(words, channel))
-        return mood.blend(heard, self._blob(mood.silenced(words, heard)))
-
-    def _heard(self, words: Sequence[str], channel: Channel) -> list[Heard]:
         doc = _doc(self._nlp.vocab, words)
+        heard = mood.negated(words, self._heard(doc, channel))
+        if heard:
+            doc = _doc(self._nlp.vocab, mood.silenced(words, heard))
+        return mood.blend(heard, self._blob(doc))
+
+    def _heard(self, doc: Doc, channel: Channel) -> list[Heard]:
         spans = self._matcher(doc, as_spans=True)
         worth = {span: self._phrases[int(span.label_)].polarity(channel) for span in spans}
         known = filter_spans(span for span, polarity in worth.items() if polarity is not None)
         return [Heard(span.start, span.end, worth[span] or 0.0) for span in known]
 
-    def _blob(self, words: Sequence[str]) -> Mood | None:
-        doc = self._nlp(_doc(self._nlp.vocab, words))
-        polarity, subjectivity = doc._.blob.sentiment
+    def _blob(self, doc: Doc) -> Mood | None:
+        polarity, subjectivity = self._nlp(doc)._.blob.sentiment
         return Mood(polarity, subjectivity) if polarity or subjectivity else None
 
 
