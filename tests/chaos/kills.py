@@ -136,11 +136,19 @@ def _stop_worker(_, victim):
     return lambda: os.kill(pid, signal.SIGCONT)
 
 
+def _loaded(site, crowd, chance):
+    """Return a decoder and the channels it owns: some, unless none of the decoders has any."""
+    for victim in chance.sample(site.fleet.decoders, len(site.fleet.decoders)):
+        pod = site.pod_of(victim)
+        channels = site.owned_by(pod, crowd.live) if pod else []
+        if channels:
+            break
+    return victim, channels
+
+
 def _end_one(site, crowd, chance, end):
     """End one decoder, wait until its calls go on elsewhere, and bring it back."""
-    victim = chance.choice(site.fleet.decoders)
-    pod = site.pod_of(victim)
-    channels = site.owned_by(pod, crowd.live) if pod else []
+    victim, channels = _loaded(site, crowd, chance)
     # At any moment of what it does with them.
     time.sleep(chance.uniform(0, 0.05))
     ended_s = time.monotonic()
