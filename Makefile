@@ -6,6 +6,7 @@ export LINES ?= 8
 export LOG ?= redis
 unexport PYTHONDONTWRITEBYTECODE
 TESTS ?= tests
+LANES ?= 2
 BENCHES ?=
 IMAGE ?= linewatch:dev
 CASES ?=
@@ -29,7 +30,7 @@ demo: install model ## run everything with simulated lines (LINES=8, LOG=redis o
 	@$(PYTHON) -m infra.local
 
 test: install-dev model ## run the tests (TESTS=tests/...)
-	@$(PYTHON) -m pytest $(TESTS)
+	@$(PYTHON) -m pytest -n $(LANES) --dist loadfile $(TESTS)
 
 check: install-dev lint types style manifests test ## everything CI checks
 
