@@ -36,11 +36,14 @@ The message of an error says what to do. `problem` renders one as RFC 9457.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from werkzeug.exceptions import HTTPException
+
+log = logging.getLogger(__name__)
 
 
 class LinewatchError(Exception):
@@ -283,12 +286,14 @@ def refused(error: HTTPException) -> tuple[str, int, dict[str, str]]:
     return body, code, headers | ({"Allow": ", ".join(sorted(allowed))} if allowed else {})
 
 
-def where(error: BaseException) -> str:
-    """Return the function and line that raised *error*, whose message may tell what was said."""
+def fault(error: Exception) -> tuple[str, int, dict[str, str]]:
+    """Render a fault of ours, and log where it arose; its message may tell what was said."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "?"
+    where = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "?"
+    log.error("unexpected %s at %s", type(error).__name__, where)
+    return problem(LinewatchError("this is our fault: send the request again"))
 
 
 def of_problem(status: int, body: bytes) -> LinewatchError:

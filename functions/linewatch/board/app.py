@@ -22,7 +22,7 @@ from linewatch.board.encoding import Fact
 from linewatch.board.metrics import Metrics
 from linewatch.board.store import Board
 from linewatch.calls import Alert, CallEnd, CallStart, Missing, Score
-from linewatch.errors import BadEvent, LinewatchError, problem, refused
+from linewatch.errors import BadEvent, LinewatchError, fault, problem, refused
 from linewatch.settings import FunctionSettings, load_or_exit
 from linewatch.sink import Sink
 from linewatch.spans import OFF, Span, Tracer, child_of, traceparent_of
@@ -119,4 +119,5 @@ def _routed(function: Function) -> Flask:
     app.add_url_rule("/metrics", view_func=function.shown)
     app.register_error_handler(LinewatchError, function.refuse)
     app.register_error_handler(HTTPException, refused)
+    app.register_error_handler(Exception, fault)
     return app

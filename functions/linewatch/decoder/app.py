@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -30,12 +30,13 @@ from linewatch.decoder.road import Passage
 from linewatch.decoder.service import Service, build
 from linewatch.decoder.sessions import Reply
 from linewatch.exposition import CONTENT_TYPE
+from linewatch.serving.lane import FastLane
 from linewatch.settings import BOOT_FAILED, DecoderSettings
 from linewatch.settings import load as load_settings
 from linewatch.tracing import TracingSettings, tracer
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -305,41 +306,28 @@ def _on_http(error: HTTPException) -> Response:
 
 
 def _on_fault(error: Exception) -> Response:
-    # What is said may stand in the message: only the kind of fault is logged.
-    log.error("unexpected %s at %s", type(error).__name__, errors.where(error))
-    return _on_problem(errors.LinewatchError("this is our fault: send the request again"))
+    return Response(*errors.fault(error))
 
 
 def _view(route: Route) -> Route:
     return lambda **names: route(Asked.of(request.environ), **names)
 
 
-class FastLane:
-    """Takes chunks past Flask, whose own work would be a good part of the CPU of each.
+def _chunks(audio: Route) -> Callable[[WSGIEnvironment], Response | None]:
+    """Return what answers chunks by *audio*; see `FastLane`."""
 
-    Args:
-        audio: Takes a chunk.
-        others: The application that serves everything else.
-    """
-
-    def __init__(self, audio: Route, others: WSGIApplication) -> None:
-        self._audio = audio
-        self._others = others
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Serve one request."""
+    def answer(environ: WSGIEnvironment) -> Response | None:
         found = _AUDIO.fullmatch(environ["PATH_INFO"])
         if not found or environ["REQUEST_METHOD"] != "POST":
-            return self._others(environ, start_response)
-        return self._answer(environ, *found.groups())(environ, start_response)
-
-    def _answer(self, environ: WSGIEnvironment, call: str, channel: str) -> Response:
+            return None
         try:
-            return self._audio(Asked.of(environ), call, channel)
+            return audio(Asked.of(environ), *found.groups())
         except errors.LinewatchError as error:
             return _on_problem(error)
         except Exception as error:  # noqa: BLE001 - as Flask's own handler
             return _on_fault(error)
+
+    return answer
 
 
 def app_of(service: Service) -> Flask:
@@ -369,7 +357,7 @@ def app_of(service: Service) -> Flask:
     app.register_error_handler(errors.LinewatchError, _on_problem)
     app.register_error_handler(HTTPException, _on_http)
     app.register_error_handler(Exception, _on_fault)
-    app.wsgi_app = FastLane(edge.audio, app.wsgi_app)  # type: ignore[method-assign] # Flask's way
+    app.wsgi_app = FastLane(_chunks(edge.audio), app.wsgi_app)  # type: ignore[method-assign] # Flask's way
     return app
 
 

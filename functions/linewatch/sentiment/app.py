@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from cloudevents.core.v1.event import CloudEvent
@@ -26,21 +25,22 @@ from linewatch.errors import (
     TooLarge,
     Unavailable,
     Unprocessable,
+    fault,
     problem,
     refused,
-    where,
 )
 from linewatch.sentiment import warmup
 from linewatch.sentiment.metrics import Metrics
 from linewatch.sentiment.warmup import Warmup
 from linewatch.serving.environ import headers_of
+from linewatch.serving.lane import FastLane, plain
 from linewatch.settings import FunctionSettings, load_or_exit
 from linewatch.sink import Sink
 from linewatch.spans import OFF, Span, Tracer, traceparent_of
 from linewatch.tracing import TracingSettings, tracer
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from linewatch.sentiment.scorer import Scorer
 
@@ -64,6 +64,11 @@ class Function:
     metrics: Metrics = field(default_factory=Metrics)
     tracer: Tracer = OFF
 
+    def lane(self, environ: WSGIEnvironment) -> WSGIApplication | None:
+        """Answer an event; see `FastLane`."""
+        is_event = environ["PATH_INFO"] == "/" and environ["REQUEST_METHOD"] == "POST"
+        return plain(*self.answer(environ)) if is_event else None
+
     def answer(self, environ: WSGIEnvironment) -> Answer:
         """Answer the POST of an event, whatever comes."""
         try:
@@ -73,7 +78,7 @@ class Function:
         except HTTPException as error:
             return refused(error)
         except Exception as error:  # noqa: BLE001 - as Flask's own handler
-            return _fault(error)
+            return fault(error)
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Take one event: read it, score it, pass the score on.
@@ -129,12 +134,6 @@ class Function:
         return self.metrics.text(), 200, {"Content-Type": exposition.CONTENT_TYPE}
 
 
-def _fault(error: Exception) -> Answer:
-    # What is said may stand in the message: only the kind of fault is logged.
-    log.error("unexpected %s at %s", type(error).__name__, where(error))
-    return problem(LinewatchError("this is our fault: send the event again"))
-
-
 def _body(environ: WSGIEnvironment) -> bytes:
     # One more than is taken: a body without a length is cut there, not refused.
     body = get_input_stream(environ, max_content_length=BODY_LIMIT_BYTES + 1).read()
@@ -186,29 +185,6 @@ def build(env: Mapping[str, str], load_scorer: Callable[[], Scorer] = warmup.loa
     return Function(settings.consumer, warm, sink, tracer=told)
 
 
-class FastLane:
-    """Takes events past Flask, whose own work would be a good part of the CPU of each.
-
-    Args:
-        function: Takes an event.
-        others: The application that serves everything else.
-    """
-
-    def __init__(self, function: Function, others: WSGIApplication) -> None:
-        self._function = function
-        self._others = others
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Serve one request."""
-        if environ["PATH_INFO"] != "/" or environ["REQUEST_METHOD"] != "POST":
-            return self._others(environ, start_response)
-        body, status, headers = self._function.answer(environ)
-        content = body.encode() if isinstance(body, str) else body
-        sized = {"Content-Length": str(len(content))} if content else {}
-        start_response(f"{status} {HTTPStatus(status).phrase}", [*headers.items(), *sized.items()])
-        return [content]
-
-
 def routed(function: Function) -> Flask:
     """Give *function* its routes; whatever goes wrong is answered with problem JSON."""
     app = Flask(__name__, static_folder=None)
@@ -220,5 +196,5 @@ def routed(function: Function) -> Flask:
     app.add_url_rule("/metrics", view_func=function.shown)
     app.register_error_handler(LinewatchError, function.refuse)
     app.register_error_handler(HTTPException, refused)
-    app.wsgi_app = FastLane(function, app.wsgi_app)  # type: ignore[method-assign] # Flask's way
+    app.wsgi_app = FastLane(function.lane, app.wsgi_app)  # type: ignore[method-assign] # Flask's way
     return app

@@ -58,6 +58,19 @@ def _is_problem(answer, status, slug=None):
     return slug is None or body["type"].endswith(f":{slug}")
 
 
+def test_own_fault_is_a_problem(http, caplog, monkeypatch):
+    """A fault of ours is a 500 problem; neither answer nor log repeat what was said."""
+
+    def fail(_):
+        raise ValueError("card number 4111")
+
+    monkeypatch.setattr(board_app, "_fact", fail)
+    answer = _post(http, events.utterance_scored(score(0, 0.0)))
+    assert _is_problem(answer, 500, "internal-error")
+    assert "4111" not in answer.text + caplog.text
+    assert "ValueError" in caplog.text
+
+
 def test_events_reach_board(http, board):
     """Start, score, gap and end are answered 204 without a body, and stand on the board."""
     told = [
