@@ -71,7 +71,7 @@ class Slowed:
 
     @property
     def is_slow(self):
-        """Tell whether it is above twice the aim, which no noisy machine needs."""
+        """Tell whether it is above twice the aim."""
         return self.ratio > 2 * SLOWER
 
     @property
