@@ -10,8 +10,8 @@ export PORT BIND PYTHONPATH="$PWD/functions:$PWD"
 role=${1:-${ROLE:-}}
 [ $# -eq 0 ] || shift
 
-# One worker: a function's state is in Redis, and it scales by pods. Eight threads, as
-# containerConcurrency says. Kept connections live longer than the queue-proxy's pool keeps them.
+# One worker: a function's state is in Redis, and it scales by pods. Eight threads: an event is mostly
+# CPU or a wait for the sink. Kept connections live longer than the queue-proxy's pool keeps them.
 function_of() {
     set -- -m gunicorn --worker-class linewatch.serving.worker.Worker --workers 1 --threads 8 --keep-alive 300 \
         --graceful-timeout 10 --no-control-socket --log-level warning --bind "$BIND:$PORT" "$@"

@@ -69,7 +69,7 @@ def test_only_decoder_gets_allocator(start):
 
 
 def test_functions_take_eight(start):
-    """A function has one process and as many threads as requests it is sent at a time."""
+    """A function has one process with eight threads."""
     words = start("sentiment").stdout.splitlines()
     assert words[words.index("--workers") + 1] == "1"
     assert words[words.index("--threads") + 1] == "8"

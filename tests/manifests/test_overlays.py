@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
 from eventing import topology
+from eventing.delivery import IN_FLIGHT
 from infra.manifests import ROOT
 from linewatch import events
 from linewatch.settings import token_digest, tokens
 from tests.manifests.changed import BOX, BROKER, one, site
 
 _OVERLAYS = sorted(path.parent.name for path in ROOT.glob("infra/overlays/*/kustomization.yaml"))
+
+#: Knative's default of target-utilization-percentage.
+_UTILISATION = 0.7
 
 
 def _kustomization(folder):
@@ -157,6 +162,16 @@ def test_functions_outwait_their_sources():
     longest_s = max(source.delivery.timeout_s for source in topology.load().sources)
     for name in ("sentiment", "board"):
         assert one("ksvc", name).template["spec"]["timeoutSeconds"] > longest_s
+
+
+def test_backlog_needs_one_pod():
+    """What the sources of a function have under way makes Knative start no second pod."""
+    sources = Counter(source.service for source in topology.load().sources)
+    for name, count in sources.items():
+        template = one("ksvc", name).template
+        target = int(template["metadata"]["annotations"]["autoscaling.knative.dev/target"])
+        assert target * _UTILISATION > IN_FLIGHT * count
+        assert template["spec"]["containerConcurrency"] == target
 
 
 def test_redis_keeps_what_it_took():
