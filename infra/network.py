@@ -33,6 +33,8 @@ _PARTS: Final = {
     "monitoring": "monitoring",
 }
 _VIEWERS: Final = "linewatch-viewers"
+#: The annotation of a policy that says who answers at its address ranges: a node has no labels.
+_IP_BLOCKS: Final = "linewatch/ip-blocks"
 #: The decoders pass each other the chunks that came to the wrong one.
 _FORWARDING: Final = "decoder"
 _WATCHED: Final = "dashboard"
@@ -151,24 +153,32 @@ def _edges(source: str, target: str, ports: Iterable[int]) -> Iterator[Edge]:
 
 def _allowed(policies: Iterable[Manifest], way: str) -> Iterator[Edge]:
     """Read the edges of the policies of single roles; *way* is ingress or egress."""
-    peers = "from" if way == "ingress" else "to"
     for policy in policies:
+        blocks = str(part(policy.metadata, "annotations").get(_IP_BLOCKS, "anybody"))
         for role in _selected(part(policy.spec, "podSelector")):
             for rule in policy.spec.get(way, ()):
-                for port in _ports(rule):
-                    others = rule.get(peers) or [{"outside": port}]
-                    for other in {name for peer in others for name in _named(peer)}:
-                        yield Edge(role, other, port) if peers == "to" else Edge(other, role, port)
+                for other, port in _peers(rule, way, blocks):
+                    yield Edge(role, other, port) if way == "egress" else Edge(other, role, port)
+
+
+def _peers(rule: Body, way: str, blocks: str) -> Iterator[tuple[str, int]]:
+    """Say whom a rule lets through at which port; *blocks* is who answers at address ranges."""
+    for port in _ports(rule):
+        others = rule.get("from" if way == "ingress" else "to") or [{"outside": port}]
+        for other in {name for peer in others for name in _named(peer, blocks)}:
+            yield other, port
 
 
 def _ports(rule: Body) -> list[int]:
     return [each["port"] for each in rule.get("ports", ())]
 
 
-def _named(peer: Body) -> Iterator[str]:
+def _named(peer: Body, blocks: str) -> Iterator[str]:
     """Say who a peer of a rule is; one that we cannot name is a fault of its own."""
     if "outside" in peer:
         yield _OUTSIDE.get(peer["outside"], "anybody")
+    elif "ipBlock" in peer:
+        yield blocks
     elif set(peer) == {"podSelector"}:
         yield from _selected(part(peer, "podSelector")) or ["every pod"]
     elif _VIEWERS in part(part(peer, "namespaceSelector"), "matchLabels"):

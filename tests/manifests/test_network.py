@@ -129,6 +129,15 @@ def test_secret_store_is_elsewhere():
     assert {Edge("decoder", "redis-elsewhere", port) for port in (6379, 6380)} <= {*needs}
 
 
+def test_address_range_is_named():
+    """A rule for an address range is for whom its policy's annotation names, else for anybody."""
+    policy = one("NetworkPolicy", "ingress-on-node", site(BOX))
+    allowed = {(edge.source, edge.target) for edge in network._allowed([policy], "egress")}
+    assert allowed == {("gateway", "serving"), ("source", "serving")}
+    bare = changed(policy, "metadata/annotations", GONE)
+    assert {edge.target for edge in network._allowed([bare], "egress")} == {"anybody"}
+
+
 def test_sources_of_ours_need_serving():
     """A dispatcher that runs as a ContainerSource reaches its function, the log and Redis."""
     targets = {e.target for e in network.needed(site(BOX)) if e.source == "source"}
