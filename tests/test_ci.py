@@ -17,6 +17,7 @@ echo "{name} $*" >>"$CALLS"
 """
 PREPARED = ["make install-dev", "make model", "make check", "make chaos"]
 CLEARED = ["box reset", "box kafka reset"]
+STARTED = ["box up", "box policies on"]
 
 
 class Place:
@@ -60,9 +61,9 @@ def test_every_stage_runs_once_and_is_timed(place):
     """The box is cleared first, its tests come last, and it is down at the end."""
     done, calls = place.run()
     assert done.returncode == 0
-    assert calls == [*CLEARED, *PREPARED, "box up", "make cluster-test", "box down"]
+    assert calls == [*CLEARED, *PREPARED, *STARTED, "make cluster-test", "box down"]
     timed = [line for line in done.stdout.splitlines() if " took " in line]
-    assert len(timed) == len(PREPARED) + 3
+    assert len(timed) == len(PREPARED) + 4
 
 
 def test_late_box_leaves_the_core(place):
@@ -92,6 +93,14 @@ def test_box_that_cannot_start_fails(place):
     done, calls = place.run(FAILS="box up")
     assert done.returncode != 0
     assert "CI FAILED: the box does not run here" in done.stderr
+    assert not any("cluster-test" in call for call in calls)
+
+
+def test_policies_must_be_enforced(place):
+    """A box that enforces no policies fails: the tests would show nothing of them."""
+    done, calls = place.run(FAILS="box policies on")
+    assert done.returncode != 0
+    assert "CI FAILED: the box enforces no NetworkPolicies" in done.stderr
     assert not any("cluster-test" in call for call in calls)
 
 

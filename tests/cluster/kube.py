@@ -142,11 +142,16 @@ def _box_env():
 def _start_box():
     if not BOX.exists():
         raise Unusable("no KUBECONFIG is set and ../shared/box is not here: there is no cluster")
-    done = subprocess.run([BOX, "up"], capture_output=True, text=True, check=False)
+    _box("up")
+    _box("policies", "on")
+    return _box_env()
+
+
+def _box(*arguments):
+    done = subprocess.run([BOX, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise Unusable(f"../shared/box/box up failed: {last[-300:]}")
-    return _box_env()
+        raise Unusable(f"../shared/box/box {' '.join(arguments)} failed: {last[-300:]}")
 
 
 def connect():

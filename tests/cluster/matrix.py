@@ -1,7 +1,8 @@
 """Who reaches whom: a stand-in pod for each role, and for each namespace that is not ours.
 
-A stand-in carries its role's label, so the policies take it for one; it listens on every port of
-the matrix, so a connection that fails was filtered. It is never ready: no Service sends it anything.
+A stand-in carries its role's label, so the policies of that role apply to it. It listens on every
+port of the matrix, so a connection that fails was filtered. It is never ready, so that no Service
+sends it anything.
 """
 
 from __future__ import annotations
