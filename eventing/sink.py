@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -48,6 +48,8 @@ _THREADS = 16
 # The caller is told within a second that Redis is away; Kafka may need longer to elect.
 _ANSWER_S = 0.8
 _KAFKA_ANSWER_S = 5.0
+Paths = Mapping[str, str]
+Reader = Callable[[Mapping[str, str], bytes, str], Record]
 _JSON = re.compile(r"[^/]+/([^;]+\+)?json\s*(;.*)?", re.IGNORECASE)
 
 
@@ -87,8 +89,11 @@ def _check_json(body: bytes) -> None:
         raise BadEvent("the data is no JSON, though content-type says so") from error
 
 
-def create(event_log: Log, sinks: Mapping[str, str]) -> Flask:
-    """Return the app that writes to *event_log*; *sinks* maps a path to its topic."""
+def create(event_log: Log, sinks: Paths, read: Reader = record_of) -> Flask:
+    """Return the app that writes to *event_log* what *read* makes of a request.
+
+    *sinks* maps a path to its topic.
+    """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
     meters = SinkMeters()
@@ -100,7 +105,7 @@ def create(event_log: Log, sinks: Mapping[str, str]) -> Flask:
         if name not in sinks:
             raise NotFound(f"there is no sink {name[:80]!r}: use {', '.join(sorted(sinks))}")
         with _counted(meters, name):
-            record = record_of(dict(request.headers), request.get_data(), sinks[name])
+            record = read(dict(request.headers), request.get_data(), sinks[name])
             event_log.publish([record])
         return "", HTTPStatus.ACCEPTED
 
@@ -153,7 +158,7 @@ def answer_problems(app: Flask) -> None:
         return Response(body, status, headers)
 
 
-def log_of(told: SinkSettings, sinks: Mapping[str, str]) -> Log:
+def log_of(told: SinkSettings, sinks: Paths) -> Log:
     """Return the log that *told* names, once it is known to let us in.
 
     Raises:
@@ -165,20 +170,30 @@ def log_of(told: SinkSettings, sinks: Mapping[str, str]) -> Log:
     return event_log
 
 
-def main(env: Mapping[str, str]) -> int:
-    """Serve until SIGTERM; return the exit status if nothing was started."""
+def serve(
+    env: Mapping[str, str],
+    role: str,
+    paths: Callable[[Topology], Paths],
+    app: Callable[[Log, Paths], Flask],
+) -> int:
+    """Serve *app* on *paths* until SIGTERM; return the exit status if nothing was started."""
     log_to_stderr()
     try:
         told = settings.load(SinkSettings, env)
-        read: Topology = topology.load(Path(told.manifests))
-        event_log = log_of(told, read.sinks)
+        known = paths(topology.load(Path(told.manifests)))
+        event_log = log_of(told, known)
     except SettingsError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 2
-    log.info("sink: %s on port %d", ", ".join(sorted(read.sinks)), told.port)
+    log.info("%s: %s on port %d", role, ", ".join(sorted(known)), told.port)
     bind = f"{told.host}:{told.port}"
-    Server(lambda: create(event_log, read.sinks), bind, _THREADS, event_log.close).run()
+    Server(lambda: app(event_log, known), bind, _THREADS, event_log.close).run()
     return 0
+
+
+def main(env: Mapping[str, str]) -> int:
+    """Serve until SIGTERM; return the exit status if nothing was started."""
+    return serve(env, "sink", lambda read: read.sinks, create)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The topology: the KafkaSources, KafkaSinks and SinkBindings of the manifests, as frozen values.
 
 `read` refuses what the API server would accept and production would regret:
-``python -m eventing.topology`` is the manifest check of ``make check``.
+``python -m eventing.topology`` is the manifest check of ``make check``. A source tries
+for 5 minutes of back-off (24 retries, linear by 1 s), then posts the event to the Service
+of the dead letters, which writes the topic itself and shares no pod with the KafkaSinks.
 """
 
 from __future__ import annotations
@@ -41,7 +43,6 @@ class Delivery:
     exponential: bool
     backoff_s: float
     timeout_s: float
-    dead_letter_sink: str
     dead_letter_topic: str
 
     def delay_s(self, attempt: int) -> float:
@@ -77,6 +78,11 @@ class Topology:
     def groups(self, topic: str) -> tuple[str, ...]:
         """Return the consumer groups that read *topic*."""
         return tuple(source.group for source in self.sources if source.topic == topic)
+
+    @property
+    def dead_letters(self) -> tuple[str, ...]:
+        """The topics in which sources leave what they could not deliver."""
+        return tuple(source.delivery.dead_letter_topic for source in self.sources)
 
     def source(self, name: str) -> Source:
         """Return the source called *name*.
@@ -127,7 +133,7 @@ def read(manifests: list[_Manifest]) -> Topology:
             elif kind == _KIND_OF_SINK:
                 sinks[name] = _sink_topic(manifest, topics, sinks)
             elif kind == _KIND_OF_SOURCE:
-                sources.append(_source(manifest, topics, sinks, sources))
+                sources.append(_source(manifest, topics, sources))
             elif kind == _KIND_OF_BINDING:
                 bindings.update(_binding(manifest, sinks, bindings))
             else:
@@ -203,6 +209,9 @@ def _sink_topic(manifest: _Manifest, topics: _Manifest, sinks: _Manifest) -> str
         raise _Refused("the name is taken")
     if topic not in topics:
         raise _Refused(f"topic {topic} is not in 100-topics.yaml")
+    owning = [each for each in ("numPartitions", "replicationFactor") if each in spec]
+    if owning:
+        raise _Refused(f"leave out {' and '.join(owning)}: with them the sink owns its topic")
     if spec.get("contentMode", "binary") != "binary":
         raise _Refused("contentMode must be binary: structured records do not keep their bytes")
     return topic
@@ -226,7 +235,7 @@ def _unbound(
 ) -> list[str]:
     """Say which function has nowhere to publish, and which sink nobody writes to."""
     functions = {source.service for source in sources}
-    written = {*bindings.values(), *(source.delivery.dead_letter_sink for source in sources)}
+    written = {*bindings.values()}
     return [
         *(f"Service {each}: no SinkBinding" for each in sorted(functions - bindings.keys())),
         *(
@@ -237,9 +246,7 @@ def _unbound(
     ]
 
 
-def _source(
-    manifest: _Manifest, topics: _Manifest, sinks: Mapping[str, str], others: list[Source]
-) -> Source:
+def _source(manifest: _Manifest, topics: _Manifest, others: list[Source]) -> Source:
     spec = _part(manifest, "spec")
     source = Source(
         name=_name(manifest),
@@ -248,7 +255,7 @@ def _source(
         group=_group(spec),
         ordered=_is_ordered(spec),
         service=_reference(_part(spec, "sink"), "sink", "Service"),
-        delivery=_delivery(_part(spec, "delivery"), sinks),
+        delivery=_delivery(_part(spec, "delivery"), topics),
     )
     for other in others:
         if source.name == other.name:
@@ -290,7 +297,7 @@ def _reference(part: _Manifest, where: str, kind: str) -> str:
     return str(ref["name"])
 
 
-def _delivery(spec: _Manifest, sinks: Mapping[str, str]) -> Delivery:
+def _delivery(spec: _Manifest, topics: _Manifest) -> Delivery:
     if not spec.get("deadLetterSink"):
         raise _Refused("set delivery.deadLetterSink: else an undeliverable event is lost")
     retries = spec.get("retry") or 0
@@ -298,9 +305,7 @@ def _delivery(spec: _Manifest, sinks: Mapping[str, str]) -> Delivery:
         raise _Refused(f"a dead letter without retries: retry must be 1 or more, not {retries!r}")
     if spec.get("backoffPolicy") not in {"exponential", "linear"}:
         raise _Refused("set delivery.backoffPolicy to exponential or linear")
-    sink = _reference(_part(spec, "deadLetterSink"), "deadLetterSink", _KIND_OF_SINK)
-    if sink not in sinks:
-        raise _Refused(f"unknown sink {sink}: no KafkaSink has that name")
+    dead = _dead_letter_topic(_part(spec, "deadLetterSink"), topics)
     try:
         backoff_s = duration_s(str(spec.get("backoffDelay")))
         timeout_s = duration_s(spec["timeout"]) if "timeout" in spec else _DEFAULT_TIMEOUT_S
@@ -309,7 +314,24 @@ def _delivery(spec: _Manifest, sinks: Mapping[str, str]) -> Delivery:
     if not timeout_s:
         raise _Refused("delivery.timeout is no time at all: leave it out or allow some")
     exponential = spec["backoffPolicy"] == "exponential"
-    return Delivery(retries, exponential, backoff_s, timeout_s, sink, sinks[sink])
+    return Delivery(retries, exponential, backoff_s, timeout_s, dead)
+
+
+def _dead_letter_topic(sink: _Manifest, topics: _Manifest) -> str:
+    ref = _part(sink, "ref")
+    if ref.get("kind") == _KIND_OF_SINK:
+        raise _Refused(
+            "deadLetterSink must not be a KafkaSink: functions publish through the same pod, "
+            "and one outage would lose score and dead letter; name the Service deadletters"
+        )
+    _reference(sink, "deadLetterSink", "Service")
+    if ref.get("apiVersion") != "v1":
+        raise _Refused("deadLetterSink must be a Service of v1: a function may be away itself")
+    uri = str(sink.get("uri") or "")
+    topic = uri.removeprefix("/")
+    if uri == topic or topic not in topics:
+        raise _Refused(f"deadLetterSink.uri must be /TOPIC of 100-topics.yaml, it is {uri!r}")
+    return topic
 
 
 def main() -> int:

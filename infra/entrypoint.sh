@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the image starts: entrypoint.sh ROLE [ARGUMENT ...], or the role from $ROLE.
-# Roles: decoder sentiment board dispatcher sink topics gateway dashboard
+# Roles: decoder sentiment board dispatcher sink deadletters missing topics gateway dashboard
 set -eu
 cd "$(dirname "$0")/.."
 opt=${LINEWATCH_OPT:-/opt/linewatch}
@@ -30,6 +30,8 @@ sentiment) function_of "linewatch.sentiment.app:create()" "$@" ;;
 board) function_of "linewatch.board.app:create()" "$@" ;;
 dispatcher) exec "$python" -m eventing.dispatcher "$@" ;;
 sink) exec "$python" -m eventing.sink "$@" ;;
+deadletters) exec "$python" -m eventing.deadletters "$@" ;;
+missing) exec "$python" -m eventing.dead_letters missing "$@" ;;
 topics) exec "$python" -m eventing.topics "$@" ;;
 gateway) exec "$python" -m linewatch.gateway "$@" ;;
 dashboard)

@@ -127,7 +127,7 @@ def _reference_edges(manifest: Manifest) -> Iterator[Edge]:
         yield from _event_edges(str(part(spec, "subject").get("name")), part(spec, "sink"))
     if manifest.kind == "ContainerSource":
         yield from _event_edges(manifest.role, part(spec, "sink"))
-    if manifest.kind == "Trigger":
+    if manifest.kind in {"KafkaSource", "Trigger"}:
         for target in (part(spec, "subscriber"), part(part(spec, "delivery"), "deadLetterSink")):
             if _is_service(part(target, "ref")):
                 yield from _event_edges("eventing", target)

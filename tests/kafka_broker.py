@@ -183,10 +183,10 @@ class Broker:
         yield admin
         admin.close()
 
-    def make_topics(self, *topics, configs=None):
-        """Make *topics* of twelve partitions."""
+    def make_topics(self, *topics, configs=None, partitions=PARTITIONS):
+        """Make *topics* of so many *partitions*."""
         wanted = {
-            each: {"num_partitions": PARTITIONS, "replication_factor": 1, "configs": configs or {}}
+            each: {"num_partitions": partitions, "replication_factor": 1, "configs": configs or {}}
             for each in topics
         }
         with self._admin() as admin:
@@ -226,7 +226,8 @@ def write_manifests(folder):
     """Write the project's manifests with topics and groups of their own; return the prefix."""
     prefix = unique("own")
     for file in sorted(topology.FOLDER.glob("*.yaml")):
-        text = re.sub(r"(topic: |topics: \[|consumerGroup: )", rf"\g<1>{prefix}-", file.read_text())
+        named = r"(topic: |topics: \[|consumerGroup: |uri: /)"
+        text = re.sub(named, rf"\g<1>{prefix}-", file.read_text())
         text = re.sub(r'^  (\S+: "12")$', rf"  {prefix}-\1", text, flags=re.MULTILINE)
         (folder / file.name).write_text(text)
     return prefix

@@ -31,7 +31,11 @@ OWNERS = {
         "functions/linewatch/board/store.py",
         "eventing/log_redis.py",
     },
-    "kafka": {"functions/linewatch/decoder/brokers.py", "eventing/log_kafka.py"},
+    "kafka": {
+        "functions/linewatch/decoder/brokers.py",
+        "eventing/log_kafka.py",
+        "eventing/topics.py",
+    },
     "gunicorn": {
         "functions/linewatch/serving/requests.py",
         "functions/linewatch/serving/worker.py",
@@ -42,7 +46,7 @@ OWNERS = {
     "spacy": {"functions/linewatch/sentiment/scorer.py"},
     "spacytextblob": {"functions/linewatch/sentiment/scorer.py"},
     "streamlit": {"streamlit_app/app.py"},
-    "flask": APPS | {"eventing/sink.py", "eventing/activator.py"},
+    "flask": APPS | {"eventing/sink.py", "eventing/deadletters.py", "eventing/activator.py"},
 }
 METRICS = source.ROOT.parent / "shared" / "tools" / "style_metrics.py"
 LOCKS = ("requirements.txt", "tests/requirements.txt")

@@ -21,7 +21,6 @@ def source(name="sentiment", *, ordered=False, **delivery):
         "exponential": True,
         "backoff_s": 0.005,
         "timeout_s": 5.0,
-        "dead_letter_sink": f"dead-{name}",
         "dead_letter_topic": f"dead-{name}",
     }
     return Source(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from itertools import accumulate
 
 import pytest
 import yaml
@@ -48,22 +50,26 @@ def test_manifests_are_taken():
         "dead-board-scores",
         "dead-board-calls",
     }
-    assert found.sinks.keys() == {
-        "scores",
-        "alerts",
-        "dead-sentiment",
-        "dead-board-scores",
-        "dead-board-calls",
-    }
+    assert found.sinks.keys() == {"scores", "alerts"}
+    assert found.dead_letters == ("dead-sentiment", "dead-board-scores", "dead-board-calls")
     assert found.bindings == {"sentiment": "scores", "board": "alerts"}
 
 
 def test_delivery_is_the_designs():
-    """Every source retries 5 times, 31 s of back-off in all, with 30 s a try."""
+    """Every source retries 24 times, 5 minutes of back-off in all, with 30 s a try."""
     for source in topology.load().sources:
         delivery = source.delivery
-        assert (delivery.retries, delivery.timeout_s) == (5, 30)
-        assert [delivery.delay_s(n) for n in range(1, 6)] == [1, 2, 4, 8, 16]
+        assert (delivery.retries, delivery.timeout_s) == (24, 30)
+        assert sum(delivery.delay_s(n) for n in range(1, 25)) == 300
+
+
+def test_wait_after_outage_is_short():
+    """After an outage of t seconds the next try comes within sqrt(2t) seconds and one."""
+    delivery = topology.load().sources[0].delivery
+    tried_s = list(accumulate(delivery.delay_s(n) for n in range(1, 25)))
+    for outage_s in range(1, 300):
+        next_s = next(each for each in tried_s if each >= outage_s)
+        assert next_s - outage_s <= math.sqrt(2 * outage_s) + 1
 
 
 def test_every_topic_is_declared():
@@ -87,7 +93,6 @@ def test_linear_backoff_grows_evenly():
         exponential=False,
         backoff_s=0.5,
         timeout_s=1,
-        dead_letter_sink="d",
         dead_letter_topic="d",
     )
     assert [delivery.delay_s(n) for n in (1, 2, 3)] == [0.5, 1.0, 1.5]
@@ -109,14 +114,22 @@ def test_linear_backoff_grows_evenly():
         ("spec.delivery", _GONE, "set delivery.deadLetterSink"),
         ("spec.delivery.backoffPolicy", _GONE, "backoffPolicy"),
         ("spec.delivery.backoffDelay", "0.5", "no ISO 8601 duration"),
-        ("spec.delivery.deadLetterSink.ref.name", "nowhere", "unknown sink nowhere"),
-        ("spec.delivery.deadLetterSink.ref.kind", "Service", "must be a ref to a KafkaSink"),
+        (
+            "spec.delivery.deadLetterSink.ref.kind",
+            "KafkaSink",
+            "functions publish through the same",
+        ),
+        ("spec.delivery.deadLetterSink.ref.kind", "Broker", "must be a ref to a Service"),
+        ("spec.delivery.deadLetterSink.ref.apiVersion", "serving.knative.dev/v1", "Service of v1"),
+        ("spec.delivery.deadLetterSink.uri", _GONE, "must be /TOPIC of 100-topics.yaml"),
+        ("spec.delivery.deadLetterSink.uri", "/whispers", "it is '/whispers'"),
+        ("spec.delivery.deadLetterSink.uri", "dead-sentiment", "it is 'dead-sentiment'"),
         ("spec.sink.ref.kind", "Broker", "must be a ref to a Service"),
         ("spec.sink", "http://x", "sink must be an object"),
         ("spec.topics", ["calls", "scores"], "name one topic"),
         ("spec.topics", ["whispers"], "topic whispers is not in"),
         ("metadata.name", "board-calls", "the name is taken"),
-        ("spec.delivery.deadLetterSink.ref.name", "dead-board-calls", "the same dead-letter topic"),
+        ("spec.delivery.deadLetterSink.uri", "/dead-board-calls", "the same dead-letter topic"),
     ],
 )
 def test_bad_source_is_refused(path, value, reason):
@@ -129,6 +142,8 @@ def test_bad_source_is_refused(path, value, reason):
     ("kind", "path", "value", "reason"),
     [
         ("KafkaSink", "spec.topic", "whispers", "topic whispers is not in"),
+        ("KafkaSink", "spec.numPartitions", 12, "leave out numPartitions: .* owns its topic"),
+        ("KafkaSink", "spec.replicationFactor", 1, "leave out replicationFactor"),
         ("KafkaSink", "spec.contentMode", "structured", "contentMode must be binary"),
         ("KafkaSink", "metadata.name", "alerts", "the name is taken"),
         ("ConfigMap", "data.scores", "3", "must have 12 partitions"),

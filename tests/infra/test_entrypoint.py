@@ -12,7 +12,18 @@ import pytest
 
 from tests.infra.standins import ROOT
 
-ROLES = ["decoder", "sentiment", "board", "dispatcher", "sink", "topics", "gateway", "dashboard"]
+ROLES = [
+    "decoder",
+    "sentiment",
+    "board",
+    "dispatcher",
+    "sink",
+    "deadletters",
+    "missing",
+    "topics",
+    "gateway",
+    "dashboard",
+]
 _PYTHON = """#!/bin/sh
 printf '%s\\n' "$@"
 echo "preload=${LD_PRELOAD:-} port=$PORT bind=$BIND path=$PYTHONPATH"

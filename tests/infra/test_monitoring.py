@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eventing import sink
+from eventing import deadletters, sink
 from eventing.meters import DispatcherMeters
 from linewatch.board import app as board_app
 from linewatch.decoder.app import app_of
@@ -30,7 +30,7 @@ RULES = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"][0]["rules
 DASHBOARD = json.loads((FOLDER / "dashboard.json").read_text())
 TARGETS = [target for panel in DASHBOARD["panels"] for target in panel["targets"]]
 EXPRESSIONS = [rule["expr"] for rule in RULES] + [target["expr"] for target in TARGETS]
-ROLES = ("decoder", "sentiment", "board", "gateway", "source", "sink")
+ROLES = ("decoder", "sentiment", "board", "gateway", "source", "sink", "deadletters")
 #: Prometheus makes it itself.
 OWN = {"up"}
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
@@ -77,6 +77,11 @@ def _sources_text():
     return meters.text().decode()
 
 
+def _deadletters_text():
+    receiver = deadletters.create(None, {"dead-sentiment": "dead-sentiment"})
+    return receiver.test_client().get("/metrics").text
+
+
 @pytest.fixture(scope="module", name="texts")
 def _texts():
     """What each role shows at /metrics."""
@@ -87,6 +92,7 @@ def _texts():
         "gateway": Gateway(load(GatewaySettings, {}), Clock()).metrics.text().decode(),
         "source": _sources_text(),
         "sink": sink.create(None, {"scores": "scores"}).test_client().get("/metrics").text,
+        "deadletters": _deadletters_text(),
     }
 
 

@@ -34,10 +34,12 @@ def test_needed_edges_are_the_roads():
         ("sentiment", "eventing"),
         ("board", "eventing"),
         ("topics", "kafka"),
+        ("eventing", "deadletters"),
+        ("deadletters", "kafka"),
         ("viewers", "dashboard"),
     }
     watched = {target for source, target in pairs if source == "monitoring"}
-    assert watched == {"decoder", "sentiment", "board", "gateway", "dashboard"}
+    assert watched == {"decoder", "sentiment", "board", "gateway", "dashboard", "deadletters"}
 
 
 def test_forwards_pass_the_queue_proxy_by():
@@ -61,6 +63,7 @@ def test_knatives_own_doors_are_open():
         ("sentiment", "spec/egress", "no egress rule for sentiment -> eventing:8080"),
         ("board", "spec/ingress/0/ports/3", "no ingress rule for serving -> board:9090"),
         ("dashboard", "spec/ingress/0", "no ingress rule for viewers -> dashboard:8080"),
+        ("deadletters", "spec/ingress/0", "no ingress rule for eventing -> deadletters:8080"),
     ],
 )
 def test_missing_edge_is_seen(name, path, said):
@@ -147,10 +150,11 @@ def test_sources_of_ours_need_serving():
 def test_broker_reaches_plain_services():
     """A Trigger that names a plain Service has the broker's pods call its pods."""
     trigger = one("Trigger", "scores", site(BROKER))
-    assert [*network.needed([trigger])] == []
+    dead = "eventing -> deadletters:8080"
+    assert [str(edge) for edge in network.needed([trigger])] == [dead]
     ref = {"apiVersion": "v1", "kind": "Service", "name": "sink"}
     moved = changed(trigger, "spec/subscriber", {"ref": ref, "uri": "/scores"})
-    assert [str(edge) for edge in network.needed([moved])] == ["eventing -> sink:8080"]
+    assert [str(edge) for edge in network.needed([moved])] == ["eventing -> sink:8080", dead]
 
 
 def test_binding_to_plain_service():

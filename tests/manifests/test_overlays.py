@@ -129,13 +129,17 @@ def test_replies_cannot_go_round():
     assert takers == {"board", "scores"}
 
 
+def _is_source(manifest):
+    return manifest.kind == "KafkaSource"
+
+
 def test_triggers_deliver_as_sources_do():
     """A Trigger retries and gives up as a KafkaSource does, into a dead letter of the road."""
-    deliveries = {source.delivery.dead_letter_sink for source in topology.load().sources}
+    letters = [each.spec["delivery"]["deadLetterSink"] for each in site() if _is_source(each)]
     source = one("KafkaSource", "sentiment").spec["delivery"]
     for trigger in _triggers():
         delivery = dict(trigger.spec["delivery"])
-        assert delivery.pop("deadLetterSink")["ref"]["name"] in deliveries
+        assert delivery.pop("deadLetterSink") in letters
         assert delivery == {k: v for k, v in source.items() if k != "deadLetterSink"}
 
 
@@ -147,6 +151,25 @@ def test_sentiment_replies_to_the_broker():
         if "$patch: delete" in patch["patch"]
     ]
     assert deleted == [{"kind": "SinkBinding", "name": "sentiment"}]
+
+
+def test_dead_letters_are_never_away():
+    """A rollout keeps the receiver of dead letters until the next one is ready."""
+    spec = one("Deployment", "deadletters").spec
+    assert spec["replicas"] == 1
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+
+
+def test_dead_letters_have_a_receiver():
+    """Every dead letter's Service is in the base and leads to the pods of the receiver."""
+    service = one("Service", "deadletters")
+    assert service.spec["ports"][0]["port"] == 80
+    deployment = one("Deployment", "deadletters")
+    assert service.spec["selector"] == deployment.template["metadata"]["labels"]
+    for each in [*site(), *site(BROKER)]:
+        if "deadLetterSink" in each.spec.get("delivery", {}):
+            ref = each.spec["delivery"]["deadLetterSink"]["ref"]
+            assert ref == {"apiVersion": "v1", "kind": "Service", "name": service.name}
 
 
 def test_gateway_calls_the_decoder():
