@@ -20,7 +20,7 @@ from kafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
     KafkaError,
-    TopicAlreadyExistsError,
+    NotCoordinatorError,
 )
 from kafka.structs import OffsetAndMetadata
 
@@ -44,7 +44,11 @@ _FETCHED_BYTES: Final = 65_536
 _AGAIN_S: Final = 0.1
 #: Many write at once here: events that share a request save a sixth of the sink's CPU.
 _LINGER_MS: Final = 5
-_NOT_YET: Final = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError)
+_NOT_YET: Final = (
+    CoordinatorNotAvailableError,
+    CoordinatorLoadInProgressError,
+    NotCoordinatorError,
+)
 _Spans = Mapping[TopicPartition, tuple[int, int]]
 
 
@@ -228,26 +232,6 @@ class KafkaLog:
         offsets = _offsets(topic, {letter.partition: letter.offset + 1})
         self._ask(lambda admin: admin.alter_group_offsets(_replayer(source), offsets))
 
-    def make(self, topics: Mapping[str, int], replication: int, kept_s: int) -> tuple[str, ...]:
-        """Make those of *topics* that are not there, which drop records after *kept_s*.
-
-        Returns:
-            Their names.
-        """
-        missing = set(topics) - self.brokers.topics()
-        configs = {"retention.ms": str(kept_s * 1000)}
-        wanted = {
-            name: {
-                "num_partitions": topics[name],
-                "replication_factor": replication,
-                "configs": configs,
-            }
-            for name in missing
-        }
-        if wanted:
-            self._ask(lambda admin: _create(admin, wanted))
-        return tuple(sorted(missing))
-
     def close(self) -> None:
         """Give the connections back."""
         self._writer.close()
@@ -325,12 +309,6 @@ class KafkaLog:
                 return [_entry(each) for each in _read_up_to(consumer, spans, self._wait_s)]
         finally:
             consumer.close(autocommit=False)
-
-
-def _create(admin: Any, wanted: Mapping[str, object]) -> None:  # noqa: ANN401 - kafka-python has no types
-    # Another may have made one in the meantime.
-    with contextlib.suppress(TopicAlreadyExistsError):
-        admin.create_topics(wanted, wait_for_metadata=True)
 
 
 def _replayer(source: Source) -> str:

@@ -307,14 +307,6 @@ def test_missing_topic_is_awaited(kafka, log, told, function, run):
     until(lambda: function.requests, within_s=_SOON_S)
 
 
-def test_topics_are_made_once(kafka, log):
-    """Only what is missing is made, with the partitions it is to have."""
-    first, second = unique("made"), unique("made")
-    assert log.make({first: 3}, 1, 60) == (first,)
-    assert log.make({first: 3, second: 12}, 1, 60) == (second,)
-    assert {first, second} <= log.brokers.topics()
-
-
 def test_outage_is_unavailable():
     """While no broker answers every question is `Unavailable`, and leaves no thread."""
     told = {"KAFKA_BROKERS": "127.0.0.1:1", "KAFKA_CONNECT_S": "0.3"}

@@ -7,6 +7,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from eventing import topics
+from linewatch.settings import load
 from tests.kafka_broker import write_manifests
 
 
@@ -25,11 +26,54 @@ def test_manifests_topics_are_made(kafka, folder, capsys):
     assert f"{name}-utterances" in made
     assert f"{name}-dead-sentiment" in made
     assert topics.main(env) == 0
-    assert capsys.readouterr().out == "all topics are there\n"
+    assert capsys.readouterr() == ("all topics are there\n", "")
     admin = kafka.brokers().connect(KafkaAdminClient)
     (told,) = admin.describe_topics([f"{name}-utterances"])
     admin.close()
     assert len(told["partitions"]) == 12
+
+
+def test_missing_topic_alone_is_made(kafka, folder, capsys):
+    """Only what is missing is made."""
+    manifests, name = folder
+    kafka.make_topics(f"{name}-utterances")
+    assert topics.main({**kafka.env, "MANIFESTS": str(manifests)}) == 0
+    made = capsys.readouterr().out
+    assert f"{name}-utterances" not in made
+    assert f"{name}-scores" in made
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ((3, "1"), "utterances has 3 partitions, not 12: it stays so"),
+        ((12, "2"), "utterances has 1 copies and min.insync.replicas=2: nothing can be written"),
+    ],
+)
+def test_unfit_topic_is_told(kafka, folder, capsys, kind, said):
+    """A topic that is there stays as it is, and what is wrong with it is one line."""
+    manifests, name = folder
+    partitions, in_sync = kind
+    configs = {"min.insync.replicas": in_sync}
+    kafka.make_topics(f"{name}-utterances", partitions=partitions, configs=configs)
+    assert topics.main({**kafka.env, "MANIFESTS": str(manifests)}) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("env", "copies"),
+    [
+        ({}, 1),
+        ({"KAFKA_REPLICATION": "2"}, 1),
+        ({"KAFKA_REPLICATION": "3"}, 2),
+        ({"KAFKA_REPLICATION": "3", "KAFKA_MIN_INSYNC": "3"}, 3),
+    ],
+)
+def test_all_copies_but_one_are_written(env, copies):
+    """A record is written when all copies but one have it, or as many as are set."""
+    told = load(topics.TopicsSettings, env)
+    assert told.kind_of(12)["configs"]["min.insync.replicas"] == str(copies)
 
 
 @pytest.mark.parametrize(("env", "hours"), [({}, 168), ({"KAFKA_KEPT_HOURS": "2"}, 2)])
@@ -44,6 +88,7 @@ def test_records_are_dropped_in_time(kafka, folder, env, hours):
     admin.close()
     kept_ms = {topic: each["retention.ms"]["value"] for topic, each in told.items()}
     assert kept_ms == dict.fromkeys(names, str(hours * 3_600_000))
+    assert {each["min.insync.replicas"]["value"] for each in told.values()} == {"1"}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +97,10 @@ def test_records_are_dropped_in_time(kafka, folder, env, hours):
         ({}, "KAFKA_BROKERS must be set"),
         ({"KAFKA_BROKERS": "here"}, "use host:port"),
         ({"KAFKA_BROKERS": "127.0.0.1:1", "KAFKA_REPLICATION": "0"}, "KAFKA_REPLICATION='0'"),
+        (
+            {"KAFKA_BROKERS": "127.0.0.1:1", "KAFKA_CONNECT_S": "0.3"},
+            "Kafka at 127.0.0.1:1 does not let us in",
+        ),
     ],
 )
 def test_wrong_setting_is_one_line(env, line, capsys):
@@ -59,6 +108,16 @@ def test_wrong_setting_is_one_line(env, line, capsys):
     assert topics.main(env) == 2
     (told,) = capsys.readouterr().err.splitlines()
     assert line in told
+
+
+def test_more_in_sync_than_copies_is_refused(kafka, folder, capsys):
+    """No topic is made to which nothing could be written."""
+    manifests, name = folder
+    env = {**kafka.env, "MANIFESTS": str(manifests), "KAFKA_MIN_INSYNC": "2"}
+    assert topics.main(env) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "KAFKA_MIN_INSYNC=2 is above KAFKA_REPLICATION=1" in line
+    assert f"{name}-utterances" not in kafka.brokers().topics()
 
 
 def test_impossible_copies_are_told(kafka, folder, capsys):
