@@ -1,13 +1,14 @@
-"""The check of the manifests: our own rules, the network, and that kustomize finds it all.
+"""The check of the manifests: every overlay, rendered as it would be applied, keeps the rules.
 
 ::
 
-    python -m infra.manifests    # the files, without a cluster
-    kubectl kustomize infra/overlays/prod | python -m infra.manifests -    # what it renders
+    python -m infra.manifests    # all overlays, without a cluster
+    kubectl kustomize infra/overlays/prod | python -m infra.manifests -    # yours too
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,16 +18,17 @@ from typing import Any, Final
 import yaml
 
 from eventing import topology
-from infra import network, pod_rules
+from infra import kustomize, network, pod_rules, rendered
+from infra.kustomize import Command
 from infra.manifest import Body, Manifest, parse, part
+from infra.references import Served
 from linewatch.errors import SettingsError
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-_BASE: Final = Path("infra/base")
 _EVENTING: Final = Path("eventing")
+_OVERLAYS: Final = Path("infra/overlays")
 _FILE: Final = "kustomization.yaml"
 _NUMBERED: Final = re.compile(r"\d{3}-[a-z-]+\.yaml")
-_SETTINGS: Final = "linewatch"
 _WRONG: Final = 2
 
 
@@ -59,26 +61,22 @@ class Folders:
                 self._collect(path, found)
 
     def faults(self) -> Iterator[str]:
-        """Say which file kustomize would not find, or silently pass over."""
+        """Say what kustomize would silently pass over: a file, or a patch that hits nothing."""
         for folder, listed in self._lists.items():
             here = folder.relative_to(self.root)
-            names = [*_taken(listed), *_patch_files(listed)]
-            for name in names:
-                if not (folder / name).exists():
-                    yield f"{here}/{_FILE}: there is no {name}"
             files = {file.name for file in folder.glob("*.yaml")} - {_FILE}
-            for name in sorted(files - set(names)):
+            for name in sorted(files - {*_taken(listed), *_patch_files(listed)}):
                 yield f"{here}/{name}: {_FILE} does not name it"
             yield from self._patch_faults(folder, listed)
 
     def _patch_faults(self, folder: Path, listed: Body) -> Iterator[str]:
-        """Say which patch hits nothing: kustomize says nothing. A component's are its user's."""
+        """Say which target is nowhere: kustomize says nothing. A component's are its user's."""
         if listed.get("kind") == "Component":
             return
         known = self.manifests(folder)
         for patch in listed.get("patches", ()):
-            target = patch.get("target") or _target(patch["patch"])
-            if not any(_hits(target, each) for each in known):
+            target = patch.get("target", {})
+            if target and not any(_hits(target, each) for each in known):
                 here = folder.relative_to(self.root)
                 yield f"{here}/{_FILE}: no {target.get('kind')} {target.get('name', '')} to patch"
 
@@ -102,11 +100,6 @@ def _patch_files(listed: Body) -> list[str]:
     return [patch["path"] for patch in listed.get("patches", ()) if "path" in patch]
 
 
-def _target(patch: str) -> Body:
-    body: Body = yaml.safe_load(patch)
-    return {"kind": body.get("kind"), "name": part(body, "metadata").get("name")}
-
-
 def _hits(target: Body, manifest: Manifest) -> bool:
     return all(
         re.fullmatch(str(target[name]), getattr(manifest, name))
@@ -115,81 +108,75 @@ def _hits(target: Body, manifest: Manifest) -> bool:
     )
 
 
-def faults(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Say what is wrong with single objects, and with what they say of each other."""
+def faults(manifests: Sequence[Manifest], root: Path = ROOT) -> Iterator[str]:
+    """Say what is wrong with a whole installation, as kustomize renders it."""
     for each in manifests:
         yield from pod_rules.faults(each)
-    yield from _namespace_faults(manifests)
-    yield from _account_faults(manifests)
-    yield from _setting_faults(manifests)
+    yield from _guard_faults(manifests)
+    yield from rendered.faults(manifests, _served(root))
+    yield from network.faults(manifests)
 
 
-def _namespace_faults(manifests: Iterable[Manifest]) -> Iterator[str]:
+def _guard_faults(manifests: Iterable[Manifest]) -> Iterator[str]:
     for each in manifests:
         labels = part(each.metadata, "labels")
         enforced = labels.get("pod-security.kubernetes.io/enforce")
+        mounts = each.body.get("automountServiceAccountToken") is not False
         if each.kind == "Namespace" and enforced != "restricted":
             yield f"{each}: must enforce the restricted Pod Security Standard"
-
-
-def _account_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
-    known = {each.name for each in manifests if each.kind == "ServiceAccount"}
-    for each in manifests:
-        account = (each.pod or {}).get("serviceAccountName")
-        mounts = each.body.get("automountServiceAccountToken") is not False
-        if account and account not in known:
-            yield f"{each}: there is no ServiceAccount {account}"
         if each.kind == "ServiceAccount" and mounts:
             yield f"{each}: set automountServiceAccountToken: false"
 
 
-def _setting_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Say which pod is told a setting that the ConfigMap does not have: it would never start."""
-    known = {
-        name
-        for each in manifests
-        if (each.kind, each.name) == ("ConfigMap", _SETTINGS)
-        for name in part(each.body, "data")
-    }
-    for each in manifests:
-        for container in each.containers:
-            for told in container.get("env", ()):
-                ref = part(part(told, "valueFrom"), "configMapKeyRef")
-                if ref and (ref.get("name") != _SETTINGS or ref.get("key") not in known):
-                    yield f"{each}: no ConfigMap has {ref.get('key')}"
+def _served(root: Path) -> Served:
+    """Return the paths at which roles of ours take events: they read the same manifests."""
+    told = topology.load(root / _EVENTING)
+    dead = {source.delivery.dead_letter_topic for source in told.sources}
+    return {"sink": set(told.sinks), "deadletters": dead}
 
 
-def check(root: Path) -> list[str]:
-    """Return what is wrong with the manifests of *root*.
+def overlays(root: Path = ROOT) -> list[Path]:
+    """Return the folder of each overlay."""
+    return sorted(file.parent for file in root.glob(f"{_OVERLAYS}/*/{_FILE}"))
+
+
+def check(root: Path, by: Command) -> list[str]:
+    """Return what is wrong with the manifests of *root*, and with what *by* renders of them.
 
     Raises:
         SettingsError: a file cannot be read at all, or the road of the events is wrong.
     """
-    topology.load(root / _EVENTING)
-    folders = Folders(root)
     unnumbered = [
         f"{file.relative_to(root)}: begin the name with its number"
         for file in sorted((root / _EVENTING).glob("*.yaml"))
         if file.name != _FILE and not _NUMBERED.fullmatch(file.name)
     ]
-    return [
-        *unnumbered,
-        *folders.faults(),
-        *faults(folders.all()),
-        *network.faults(folders.manifests(_BASE, _EVENTING)),
-    ]
+    wrong = [*unnumbered, *Folders(root).faults()]
+    for overlay in overlays(root):
+        wrong += _overlay_faults(overlay, root, by)
+    return wrong
+
+
+def _overlay_faults(overlay: Path, root: Path, by: Command) -> list[str]:
+    try:
+        text = kustomize.render(overlay, by)
+    except SettingsError as error:
+        return [error.detail]
+    return [*faults(parse(text, str(overlay.relative_to(root))), root)]
 
 
 def check_rendered(text: str) -> list[str]:
-    """Return what is wrong with a whole installation, as kustomize renders it."""
-    manifests = parse(text, "rendered")
-    return [*faults(manifests), *network.faults(manifests)]
+    """Return what is wrong with an installation that was rendered elsewhere."""
+    return [*faults(parse(text, "rendered"))]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Check the files, or what comes in by ``-``; print what is wrong; return the exit status."""
     try:
-        wrong = check_rendered(sys.stdin.read()) if list(arguments) == ["-"] else check(ROOT)
+        if list(arguments) == ["-"]:
+            wrong = check_rendered(sys.stdin.read())
+        else:
+            wrong = check(ROOT, kustomize.command(os.environ))
     except SettingsError as error:
         wrong = [error.detail]
     for each in wrong:

@@ -75,8 +75,6 @@ def _container_faults(container: Body) -> Iterator[str]:
         missing = {"cpu", "memory"} - part(resources, kind).keys()
         if missing:
             yield f"resources.{kind}: set {', '.join(sorted(missing))}"
-    if str(container.get("image", "")).endswith(":latest"):
-        yield "the image's tag is latest: name a version"
     if container.get("imagePullPolicy") != "IfNotPresent":
         yield "set imagePullPolicy: IfNotPresent"
 

@@ -46,6 +46,8 @@ def changed(manifest, path, value):
     return Manifest(manifest.file, body)
 
 
-def with_changed(manifest, path, value):
-    """Return every object of the base and the event road, with *manifest* changed."""
-    return [changed(each, path, value) if each == manifest else each for each in site()]
+def with_changed(manifest, path, value, manifests=None):
+    """Return *manifests*, else the base and the event road, with *manifest* changed."""
+    return [
+        changed(each, path, value) if each == manifest else each for each in manifests or site()
+    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 
 import pytest
 import yaml
@@ -11,18 +10,10 @@ import yaml
 from infra import manifests
 from infra.manifests import ROOT, Folders, check, check_rendered, faults
 from linewatch.errors import SettingsError
-from tests.manifests.changed import GONE, one, site, with_changed
+from tests.manifests.changed import GONE, one, with_changed
+from tests.manifests.rendering import BUILD_S, rendered
 
-
-@pytest.fixture(name="copied")
-def _copied(tmp_path):
-    """A copy of all manifests, to break."""
-    for folder in ("base", "components", "overlays"):
-        shutil.copytree(ROOT / "infra" / folder, tmp_path / "infra" / folder)
-    (tmp_path / "eventing").mkdir()
-    for file in (ROOT / "eventing").glob("*.yaml"):
-        shutil.copy(file, tmp_path / "eventing")
-    return tmp_path
+pytestmark = pytest.mark.timeout(BUILD_S)
 
 
 def _edit(file, old, new):
@@ -31,10 +22,10 @@ def _edit(file, old, new):
     file.write_text(text.replace(old, new, 1))
 
 
-def test_ours_pass(copied):
+def test_ours_pass(copied, by):
     """The manifests of the project are right, and so is a copy of them anywhere."""
-    assert check(ROOT) == []
-    assert check(copied) == []
+    assert check(ROOT, by) == []
+    assert check(copied, by) == []
 
 
 def test_every_file_is_read():
@@ -47,17 +38,18 @@ def test_every_file_is_read():
     assert {str(file.relative_to(ROOT)) for file in listed} - patches <= read
 
 
-def test_stray_file_is_seen(copied):
+def test_stray_file_is_seen(copied, by):
     """A manifest that no kustomization names would never be applied."""
     (copied / "infra/base/stray.yaml").write_text("# x")
-    assert check(copied) == ["infra/base/stray.yaml: kustomization.yaml does not name it"]
+    assert check(copied, by) == ["infra/base/stray.yaml: kustomization.yaml does not name it"]
 
 
-def test_missing_file_is_seen(copied):
-    """A kustomization that names what is not there would stop every apply."""
-    (copied / "infra/base/disruption-budgets.yaml").unlink()
-    (fault,) = check(copied)
-    assert fault == "infra/base/kustomization.yaml: there is no disruption-budgets.yaml"
+def test_refused_overlay_is_named(copied, by):
+    """An overlay that kustomize refuses is a fault of that overlay; the others are held to all."""
+    (copied / "infra/overlays/prod/kustomization.yaml").write_text("# x\nresources: [lost.yaml]")
+    (fault,) = check(copied, by)
+    assert fault.startswith(str(copied / "infra/overlays/prod"))
+    assert "lost.yaml" in fault
 
 
 @pytest.mark.parametrize(
@@ -65,22 +57,25 @@ def test_missing_file_is_seen(copied):
     [
         ("name: decoder}", "name: decodr}", "no Service decodr to patch"),
         ("group: serving.knative.dev", "group: serving.knativ.dev", "no Service decoder to patch"),
-        ("name: linewatch\n      data", "name: line\n      data", "no ConfigMap line to patch"),
+        (
+            "name: linewatch\n      data",
+            "name: line\n      data",
+            "ConfigMap.v1.[noGrp]/line.[noNs]",
+        ),
     ],
 )
-def test_patch_of_nothing_is_seen(copied, old, new, said):
-    """A patch that hits no object is passed over by kustomize, and said here."""
+def test_patch_of_nothing_is_seen(copied, by, old, new, said):
+    """A patch that hits no object is a fault, also where kustomize passes it over."""
     _edit(copied / "infra/overlays/dev/kustomization.yaml", old, new)
-    (fault,) = check(copied)
-    assert said in fault
+    assert any(said in each for each in check(copied, by))
 
 
-def test_unnumbered_event_file_is_seen(copied):
+def test_unnumbered_event_file_is_seen(copied, by):
     """The files of the event road are numbered in the order they are applied."""
     folder = copied / "eventing"
     (folder / "300-kafkasinks.yaml").rename(folder / "kafkasinks.yaml")
     _edit(folder / "kustomization.yaml", "300-kafkasinks", "kafkasinks")
-    assert check(copied) == ["eventing/kafkasinks.yaml: begin the name with its number"]
+    assert check(copied, by) == ["eventing/kafkasinks.yaml: begin the name with its number"]
 
 
 @pytest.mark.parametrize(
@@ -97,29 +92,41 @@ def test_bad_kustomization_is_named(copied, text, said):
     ("which", "path", "value", "said"),
     [
         (("Namespace", "linewatch"), "metadata/labels", {}, "restricted Pod Security Standard"),
-        (("ServiceAccount", "board"), "metadata/name", "bored", "there is no ServiceAccount board"),
         (
             ("ServiceAccount", "board"),
             "automountServiceAccountToken",
             GONE,
             "set automountServiceAccountToken",
         ),
-        (("ConfigMap", "linewatch"), "data/KAFKA_REPLICATION", GONE, "has KAFKA_REPLICATION"),
-        (("ConfigMap", "linewatch"), "metadata/name", "other", "no ConfigMap has REDIS_URL"),
         (("Deployment", "gateway"), "spec/template/spec/enableServiceLinks", True, "enableService"),
+        (("ServiceAccount", "board"), "metadata/name", "bored", "there is no ServiceAccount board"),
+        (("KafkaSource", "sentiment"), "spec/bootstrapServers", ["x"], "bootstrapServers are"),
+        (("NetworkPolicy", "names"), "spec/podSelector", {"a": "b"}, "everybody may reach 53"),
     ],
 )
-def test_fault_between_objects_is_seen(which, path, value, said):
-    """What one object says of another must be true, and each must keep the rules."""
-    found = [*faults(with_changed(one(*which), path, value))]
-    assert any(said in each for each in found)
+def test_every_check_is_made(which, path, value, said):
+    """What is rendered is held to the rules of pods, of guards, of names and of the network."""
+    found = rendered("dev")
+    assert any(
+        said in each for each in faults(with_changed(one(*which, found), path, value, found))
+    )
 
 
-def test_rendered_site_is_checked():
-    """What kustomize renders is held to the same rules, and to the network it needs."""
-    text = yaml.safe_dump_all([dict(each.body) for each in site()])
+@pytest.mark.parametrize("namespace", ["kube-system", ""])
+def test_names_are_answered_anywhere(namespace):
+    """Port 53 may be open to the pods of a namespace, or to any address, as a node's cache has."""
+    found = rendered("dev")
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+    rule = {"ports": [{"port": 53, "protocol": "UDP"}]} | ({"to": [peer]} if namespace else {})
+    names = one("NetworkPolicy", "names", found)
+    assert [*faults(with_changed(names, "spec/egress", [rule], found))] == []
+
+
+def test_rendered_text_is_checked():
+    """What was rendered elsewhere is held to the same rules."""
+    text = yaml.safe_dump_all([dict(each.body) for each in rendered("dev")])
     assert check_rendered(text) == []
-    less = [dict(each.body) for each in site() if each.name != "names"]
+    less = [dict(each.body) for each in rendered("dev") if each.name != "names"]
     (fault,) = check_rendered(yaml.safe_dump_all(less))
     assert "everybody may reach 53" in fault
 

@@ -47,7 +47,6 @@ def test_other_objects_are_passed_over():
         (f"{_SECURITY}/seccompProfile", {"type": "Unconfined"}, "seccompProfile must be"),
         (f"{_BOX}/resources/limits/memory", GONE, "resources.limits: set memory"),
         (f"{_BOX}/resources/requests", GONE, "resources.requests: set cpu, memory"),
-        (f"{_BOX}/image", "linewatch:latest", "tag is latest"),
         (f"{_BOX}/imagePullPolicy", "Always", "imagePullPolicy: IfNotPresent"),
         (f"{_BOX}/env/0", {"name": "TOKEN", "value": "x"}, "TOKEN belongs in a Secret"),
         (f"{_BOX}/env/0", {"name": "TOKEN_FILE", "value": "/tmp/t"}, "TOKEN_FILE must lie in"),

@@ -6,9 +6,11 @@ import re
 
 import pytest
 
-from infra.manifests import Folders
 from tests.manifests.changed import BROKER, changed, one, site
+from tests.manifests.rendering import BUILD_S, OVERLAYS, rendered
 from tests.manifests.schemas import Schemas, closed
+
+pytestmark = pytest.mark.timeout(BUILD_S)
 
 
 @pytest.fixture(scope="module", name="schemas")
@@ -16,19 +18,22 @@ def _schemas(shared):
     return Schemas(shared / "schemas" / "knative")
 
 
-def test_built_in_kinds_fit():
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_built_in_kinds_fit(overlay):
     """Every object of Kubernetes' own kinds fits its schema, with no field it does not name."""
-    manifests = Folders().all()
-    assert [fault for each in manifests for fault in Schemas().faults(each)] == []
+    assert [fault for each in rendered(overlay) for fault in Schemas().faults(each)] == []
 
 
-def test_knative_kinds_fit(schemas):
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_knative_kinds_fit(schemas, overlay):
     """Every object of Knative's kinds fits its definition, with no field it does not name."""
-    manifests = Folders().all()
-    assert [fault for each in manifests for fault in schemas.faults(each)] == []
-    assert {"Trigger", "KafkaSource", "ContainerSource", "SinkBinding"} <= {
-        each.kind for each in manifests
-    }
+    assert [fault for each in rendered(overlay) for fault in schemas.faults(each)] == []
+
+
+def test_knative_kinds_are_there():
+    """The overlays together have every kind of Knative that the road is made of."""
+    kinds = {each.kind for overlay in OVERLAYS for each in rendered(overlay)}
+    assert {"Trigger", "KafkaSource", "ContainerSource", "SinkBinding"} <= kinds
 
 
 @pytest.mark.parametrize(
