@@ -73,7 +73,7 @@ def test_silent_sink_times_out(scored):
     """A sink that never answers is given up after the time-out."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/scores"
-        with pytest.raises(SinkUnavailable, match="timed out after 100 milliseconds"):
+        with pytest.raises(SinkUnavailable, match="timed out after"):
             Sink(url, 0.1).send(scored)
 
 
