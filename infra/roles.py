@@ -19,7 +19,7 @@ from linewatch.settings import FunctionSettings, load
 ROOT: Final = Path(__file__).resolve().parents[1]
 #: What a shell may hold for others, and each role is told by the launcher or not at all.
 _DROPPED: Final = frozenset(
-    ("PYTHONDONTWRITEBYTECODE", "LINES", "HOST", "BIND", "PORT", "K_SINK", "SOURCE")
+    ("PYTHONDONTWRITEBYTECODE", "LINES", "HOST", "BIND", "PORT", "K_SINK", "REPLY", "SOURCE")
 )
 #: Which log it is, is the launcher's to say: nothing of Kafka's may leak into a run on Redis.
 _KAFKAS: Final = ("KAFKA_", "SSL_CERT_PATH")

@@ -13,6 +13,7 @@ from a2wsgi import WSGIMiddleware
 from a2wsgi.asgi_typing import Receive, Scope, Send
 from a2wsgi.wsgi_typing import Environ, StartResponse, WSGIApp
 
+from linewatch.errors import Unavailable
 from linewatch.sentiment import app
 
 __all__ = ["Function", "new"]
@@ -42,9 +43,11 @@ class Function:
 
     def ready(self) -> tuple[bool, str]:
         """Tell func's readiness probe whether an event would be scored at once."""
-        if self._service.warmup.is_ready:
-            return True, "ready"
-        return False, "the scorer is still being loaded"
+        try:
+            self._service.readiness()
+        except Unavailable as error:
+            return False, error.detail
+        return True, "ready"
 
     def alive(self) -> tuple[bool, str]:
         """Tell func's liveness probe that the process runs."""

@@ -244,6 +244,9 @@ class FunctionSettings:
     sink: str = setting(
         "K_SINK", url("http", "https"), "", "where new events go; a SinkBinding sets it"
     )
+    reply: bool = setting(
+        "REPLY", flag, "false", "true = the score is the reply, alerts stay on the board; no K_SINK"
+    )
     sink_timeout_s: float = setting(
         "SINK_TIMEOUT_S", number(0.1, 60), "20", "how long a POST to K_SINK may take"
     )

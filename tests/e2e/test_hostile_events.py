@@ -20,6 +20,7 @@ from linewatch.board import app as board_app
 from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, Score, Utterance
 from linewatch.decoder.app import app_of
+from linewatch.outlet import Outlet
 from linewatch.sentiment import app as sentiment_app
 from linewatch.sentiment import warmup
 from tests.linewatch.decoder.test_app import service_of
@@ -102,11 +103,11 @@ def _receiver(request, redis_url):
     if request.param == "decoder":
         yield app_of(service_of(redis_url)).test_client(use_cookies=False), "/v1/events"
     elif request.param == "sentiment":
-        function = sentiment_app.build({}, warmup.load)
+        function = sentiment_app.build({"REPLY": "true"}, warmup.load)
         function.warmup.scorer()
         yield sentiment_app.routed(function).test_client(), "/"
     else:
-        function = board_app.Function(Board.from_url(redis_url), None)
+        function = board_app.Function(Board.from_url(redis_url), Outlet(is_reply=True))
         yield board_app._routed(function).test_client(), "/"
         function.board.close()
 

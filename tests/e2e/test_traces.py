@@ -11,6 +11,7 @@ from linewatch.calls import Channel, ChannelKey, End, Utterance
 from linewatch.decoder.live import Ears
 from linewatch.decoder.watchdog import Watchdog
 from linewatch.otlp import Otlp
+from linewatch.outlet import Outlet
 from linewatch.sentiment import app as sentiment_app
 from linewatch.sentiment import warmup
 from linewatch.sink import Sink
@@ -46,7 +47,9 @@ def _decoded(pod, url):
 
 def _scored(url, event):
     """Score *event* with the function as its settings make it; return the reply."""
-    function = sentiment_app.build({"OTEL_EXPORTER_OTLP_ENDPOINT": url}, warmup.load)
+    function = sentiment_app.build(
+        {"REPLY": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": url}, warmup.load
+    )
     answer = _post(sentiment_app.routed(function).test_client(), event)
     function.tracer.close()
     return events.from_http(dict(answer.headers), answer.data)
@@ -55,7 +58,9 @@ def _scored(url, event):
 def _kept_on_board(url, redis_url, event):
     told = Otlp(url, "linewatch-board")
     with EventSink() as alerts:
-        function = board_app.Function(Board.from_url(redis_url), Sink(alerts.url, 5), tracer=told)
+        function = board_app.Function(
+            Board.from_url(redis_url), Outlet(Sink(alerts.url, 5)), tracer=told
+        )
         assert _post(board_app._routed(function).test_client(), event).status_code == 204
         told.close()
         function.board.close()

@@ -10,8 +10,11 @@ import pytest
 import function
 from linewatch import events, payloads
 from linewatch.calls import Channel, ChannelKey, Utterance
+from linewatch.outlet import Outlet
 from linewatch.sentiment import app, warmup
 from linewatch.sentiment.warmup import Warmup
+
+REPLY = Outlet(is_reply=True)
 
 
 @pytest.fixture(scope="module", name="scorer")
@@ -23,7 +26,7 @@ def _scorer():
 @pytest.fixture(name="served")
 def _served(scorer):
     """The function in reply mode with a warm scorer."""
-    return function.Function(app.Function("func", Warmup(lambda: scorer), None))
+    return function.Function(app.Function("func", Warmup(lambda: scorer), REPLY))
 
 
 def _told(text="i want to cancel my contract"):
@@ -77,7 +80,7 @@ def test_event_is_scored(served):
 def test_same_answer_as_gunicorn(served, scorer):
     """The bridge changes neither a header of the event nor a byte of it."""
     headers, body = _told()
-    client = app.routed(app.Function("func", Warmup(lambda: scorer), None)).test_client()
+    client = app.routed(app.Function("func", Warmup(lambda: scorer), REPLY)).test_client()
     expected = client.post("/", headers=headers, data=body)
     length = {"content-length": str(len(body))}
     _, answered, scored = _ask(served, headers=headers | length, body=[body])
@@ -111,7 +114,7 @@ def test_poison_gets_reason(served):
 
 def test_probes_tell_readiness(scorer):
     """Func's own probes hear that the scorer is loaded, and that the process lives."""
-    served = function.Function(app.Function("", Warmup(lambda: scorer), None))
+    served = function.Function(app.Function("", Warmup(lambda: scorer), REPLY))
     assert served.alive() == (True, "alive")
     assert served._service.warmup.scorer() is scorer
     assert served.ready() == (True, "ready")
@@ -123,14 +126,25 @@ def test_probe_waits_for_scorer():
     def broken():
         raise ImportError("spacy")
 
-    served = function.Function(app.Function("", Warmup(broken), None))
+    served = function.Function(app.Function("", Warmup(broken), REPLY))
     assert served.ready() == (False, "the scorer is still being loaded")
+
+
+def test_probe_tells_what_is_missing(scorer):
+    """Where scores have nowhere to go, func's probe is told what to set, and events wait."""
+    served = function.Function(app.Function("", Warmup(lambda: scorer), Outlet()))
+    served._service.warmup.scorer()
+    is_ready, why = served.ready()
+    assert not is_ready
+    assert "SinkBinding" in why
+    headers, body = _told()
+    assert _ask(served, headers=headers, body=[body])[0] == 503
 
 
 def test_new_reads_environment(monkeypatch):
     """What func calls makes a function of the environment's settings."""
     monkeypatch.setenv("CONSUMER", "late-shift")
-    monkeypatch.delenv("K_SINK", raising=False)
+    monkeypatch.setenv("REPLY", "true")
     served = function.new()
     headers, body = _told("my router is broken")
     status, _, scored = _ask(served, headers=headers, body=[body])

@@ -33,7 +33,11 @@ def _served(built, tmp_path_factory):
     """The port of the started scaffold, and its process."""
     build, python = built
     port = redis_server.free_port()
-    environment = {"PATH": os.environ["PATH"], "LISTEN_ADDRESS": f"127.0.0.1:{port}"}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "LISTEN_ADDRESS": f"127.0.0.1:{port}",
+        "REPLY": "true",
+    }
     output = tmp_path_factory.mktemp("served") / "output"
     with output.open("w") as file:
         process = subprocess.Popen(

@@ -19,6 +19,7 @@ from linewatch.decoder.app import app_of
 from linewatch.decoder.service import build
 from linewatch.gateway.__main__ import Gateway, GatewaySettings
 from linewatch.gateway.pace import Clock
+from linewatch.outlet import Outlet
 from linewatch.sentiment import app as sentiment_app
 from linewatch.sentiment.warmup import Warmup
 from linewatch.settings import DecoderSettings, load
@@ -66,7 +67,7 @@ def _decoder_text():
 
 
 def _sentiment_text():
-    function = sentiment_app.Function("s", Warmup(lambda: None), None)
+    function = sentiment_app.Function("s", Warmup(lambda: None), Outlet())
     return sentiment_app.routed(function).test_client().get("/metrics").text
 
 

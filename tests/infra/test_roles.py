@@ -20,7 +20,12 @@ def site(**changes):
         "model": Path("model"),
         "cookie_key": "secret",
         "lines": 3,
-        "environment": {"PATH": "bin", "PYTHONDONTWRITEBYTECODE": "1", "HOST": "elsewhere"},
+        "environment": {
+            "PATH": "bin",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HOST": "elsewhere",
+            "REPLY": "true",
+        },
         "decoder_environment": {"LD_PRELOAD": "jemalloc", "OPENBLAS_CORETYPE": "Haswell"},
     }
     return roles.Site(**(facts | changes))
@@ -102,8 +107,9 @@ def test_dashboard_dies_with_launcher(by_name):
 
 
 def test_shell_does_not_leak(by_name):
-    """A HOST or LINES that a shell exports for others reaches no process but by the launcher."""
+    """What a shell exports for others reaches a process by the launcher or not at all."""
     assert "HOST" not in by_name["sink"].env
+    assert "REPLY" not in by_name["activator"].env
     assert by_name["simulator"].env["HOST"] == "http://127.0.0.1:1001,http://127.0.0.1:1002"
     assert by_name["simulator"].env["LINES"] == "3"
     assert by_name["sink"].env["PATH"] == "bin"

@@ -2,7 +2,9 @@
 
 The answer is 204 once the board holds the event and the sink took every alert
 that came of it. Otherwise it is an error, the source sends the event again, and
-nothing is doubled: the board upserts, and an alert that was taken is marked.
+nothing is doubled: the board upserts, and an alert that was taken is marked. With
+``REPLY=true`` alerts stay on the board and nothing is published: one event may raise
+several, and a reply is one event. See `linewatch.outlet`.
 """
 
 from __future__ import annotations
@@ -23,12 +25,10 @@ from linewatch.board.metrics import Metrics
 from linewatch.board.store import Board
 from linewatch.calls import Alert, CallEnd, CallStart, Missing, Score
 from linewatch.errors import BadEvent, LinewatchError, fault, problem, refused
+from linewatch.outlet import Answer, Outlet, Taker
 from linewatch.settings import FunctionSettings, load_or_exit
-from linewatch.sink import Sink
 from linewatch.spans import OFF, Span, Tracer, child_of, traceparent_of
 from linewatch.tracing import TracingSettings, tracer
-
-Answer = tuple[str | bytes, int, dict[str, str]]
 
 #: The largest event that is taken.
 BODY_LIMIT_BYTES: Final = 256 * 1024
@@ -38,35 +38,36 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """What answers the requests; without *sink* alerts stay on the board."""
+    """What answers the requests."""
 
     board: Board
-    sink: Sink | None
+    outlet: Outlet
     metrics: Metrics = field(default_factory=Metrics)
     tracer: Tracer = OFF
 
     def receive(self) -> Answer:
         """Take one event in and publish the alerts that come of it."""
+        self.outlet.check()
         began_ns = self.tracer.now_ns()
         event = events.from_http(dict(request.headers), request.get_data(cache=False))
         put = self.board.put(_fact(event))
         self.metrics.facts.inc()
         given = traceparent_of(event)
         own = child_of(given, "board")
-        for alert in put.unpublished if self.sink else ():
-            self._publish(alert, own)
+        if self.outlet.sink:
+            for alert in put.unpublished:
+                self._publish(self.outlet.sink, alert, own)
         self.tracer.tell(Span("board", own, began_ns, given))
         return "", 204, {}
 
-    def _publish(self, alert: Alert, parent: str) -> None:
-        if self.sink:
-            began_ns = self.tracer.now_ns()
-            event = events.call_alert(alert)
-            self.sink.send(event)
-            self.board.mark_published(alert)
-            log.info("alert published rule=%s severity=%s", alert.rule, alert.severity)
-            self.metrics.alerts.inc()
-            self.tracer.tell(Span("alert", traceparent_of(event), began_ns, parent))
+    def _publish(self, sink: Taker, alert: Alert, parent: str) -> None:
+        began_ns = self.tracer.now_ns()
+        event = events.call_alert(alert)
+        sink.send(event)
+        self.board.mark_published(alert)
+        log.info("alert published rule=%s severity=%s", alert.rule, alert.severity)
+        self.metrics.alerts.inc()
+        self.tracer.tell(Span("alert", traceparent_of(event), began_ns, parent))
 
     def refuse(self, error: LinewatchError) -> Answer:
         """Answer with what is wrong; sent again, a 4xx would be refused again."""
@@ -80,6 +81,7 @@ class Function:
 
     def readiness(self) -> Answer:
         """Answer whether an event could be taken."""
+        self.outlet.check()
         self.board.ping()
         return "ready\n", 200, {"Content-Type": "text/plain"}
 
@@ -104,10 +106,9 @@ def create(env: Mapping[str, str] | None = None) -> Flask:
     env = os.environ if env is None else env
     settings = load_or_exit(FunctionSettings, env, "board")
     tracing = load_or_exit(TracingSettings, env, "board")
-    sink = Sink(settings.sink, settings.sink_timeout_s) if settings.sink else None
-    log.info("alerts go to %s", f"K_SINK {settings.sink}" if sink else "the board only")
+    outlet = Outlet.of(settings, "alerts", "the board only")
     told = tracer(tracing, "linewatch-board")
-    return _routed(Function(Board.from_url(settings.redis_url), sink, tracer=told))
+    return _routed(Function(Board.from_url(settings.redis_url), outlet, tracer=told))
 
 
 def _routed(function: Function) -> Flask:

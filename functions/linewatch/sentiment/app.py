@@ -1,7 +1,7 @@
 """The sentiment function over HTTP: an ``utterance.final`` in, an ``utterance.scored`` out.
 
-A KafkaSource throws replies away, so the score goes to ``K_SINK``, and the
-answer is 204. Without ``K_SINK`` the score is the reply, as a Broker wants it.
+The score goes to ``K_SINK`` and the answer is 204; with ``REPLY=true`` the score is the
+reply, as a Broker wants it. See `linewatch.outlet`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from linewatch.errors import (
     problem,
     refused,
 )
+from linewatch.outlet import Answer, Outlet
 from linewatch.sentiment import warmup
 from linewatch.sentiment.metrics import Metrics
 from linewatch.sentiment.warmup import Warmup
 from linewatch.serving.environ import headers_of
 from linewatch.serving.lane import FastLane, plain
 from linewatch.settings import FunctionSettings, load_or_exit
-from linewatch.sink import Sink
 from linewatch.spans import OFF, Span, Tracer, traceparent_of
 from linewatch.tracing import TracingSettings, tracer
 
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from linewatch.sentiment.scorer import Scorer
-
-Answer = tuple[str | bytes, int, dict[str, str]]
 
 #: The largest event that is taken.
 BODY_LIMIT_BYTES: Final = 1024 * 1024
@@ -56,11 +54,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """What answers the requests; *sink* is none in reply mode."""
+    """What answers the requests."""
 
     consumer: str
     warmup: Warmup
-    sink: Sink | None
+    outlet: Outlet
     metrics: Metrics = field(default_factory=Metrics)
     tracer: Tracer = OFF
 
@@ -72,6 +70,7 @@ class Function:
     def answer(self, environ: WSGIEnvironment) -> Answer:
         """Answer the POST of an event, whatever comes."""
         try:
+            self.outlet.check()
             return self.receive(headers_of(environ), _body(environ))
         except LinewatchError as error:
             return self.refuse(error)
@@ -92,7 +91,7 @@ class Function:
         if not utterance.text.strip():
             return "", 204, {}
         scored = self._scored(utterance)
-        answer = self._pass_on(scored)
+        answer = self.outlet.answer(scored)
         self.metrics.scores.inc()
         self.tracer.tell(Span("score", traceparent_of(scored), began_ns, traceparent_of(event)))
         return answer
@@ -101,13 +100,6 @@ class Function:
         scorer = self.warmup.scorer()
         with self.metrics.score_s.time():
             return events.utterance_scored(scorer.score(utterance, self.consumer))
-
-    def _pass_on(self, scored: CloudEvent) -> Answer:
-        if self.sink is None:
-            headers, body = events.to_http(scored)
-            return body, 200, headers
-        self.sink.send(scored)
-        return "", 204, {}
 
     def refuse(self, error: LinewatchError) -> Answer:
         """Answer with what is wrong; sent again, a 4xx would be refused again."""
@@ -123,8 +115,9 @@ class Function:
         """Answer whether an event would be scored at once.
 
         Raises:
-            Unavailable: the scorer is not loaded yet.
+            Unavailable: the scorer is not loaded yet, or scores have nowhere to go.
         """
+        self.outlet.check()
         if not self.warmup.is_ready:
             raise Unavailable("the scorer is still being loaded")
         return "ready\n", 200, {"Content-Type": "text/plain"}
@@ -178,11 +171,10 @@ def build(env: Mapping[str, str], load_scorer: Callable[[], Scorer] = warmup.loa
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     settings = load_or_exit(FunctionSettings, env, "sentiment")
     tracing = load_or_exit(TracingSettings, env, "sentiment")
-    log.info("scores go to %s", f"K_SINK {settings.sink}" if settings.sink else "the reply")
-    sink = Sink(settings.sink, settings.sink_timeout_s) if settings.sink else None
+    outlet = Outlet.of(settings, "scores", "the reply")
     warm = Warmup(load_scorer)
     told = tracer(tracing, "linewatch-sentiment")
-    return Function(settings.consumer, warm, sink, tracer=told)
+    return Function(settings.consumer, warm, outlet, tracer=told)
 
 
 def routed(function: Function) -> Flask:

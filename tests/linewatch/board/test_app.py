@@ -16,6 +16,7 @@ from linewatch import events
 from linewatch.board import app as board_app
 from linewatch.board.store import Board
 from linewatch.calls import Alert, Severity, Utterance
+from linewatch.outlet import Outlet
 from linewatch.sink import Sink
 from linewatch.spans import child_of, traceparent_of
 from tests.board_facts import CALL, TENANT, end, gap, score, start
@@ -36,8 +37,8 @@ def _board(redis_url):
     board.close()
 
 
-def _client(redis_url, sink=""):
-    return board_app.create({"REDIS_URL": redis_url, "K_SINK": sink}).test_client()
+def _client(redis_url, sink="", **env):
+    return board_app.create({"REDIS_URL": redis_url, "K_SINK": sink, **env}).test_client()
 
 
 @pytest.fixture(name="http")
@@ -149,8 +150,8 @@ def test_crash_after_publishing_repeats(http, target, board):
 def test_fact_and_alert_are_spans(redis_url, board, target):
     """What the board takes is a span under its event's, and an alert is a span under that."""
     tracer = ListTracer()
-    sink = Sink(target.url, 5)
-    http = board_app._routed(board_app.Function(board, sink, tracer=tracer)).test_client()
+    outlet = Outlet(Sink(target.url, 5))
+    http = board_app._routed(board_app.Function(board, outlet, tracer=tracer)).test_client()
     event = events.utterance_scored(score(0, text="your manager"))
     assert _post(http, event).status_code == 204
     own = child_of(traceparent_of(event), "board")
@@ -170,11 +171,29 @@ def test_foreign_traceparent_is_harmless(http, traceparent):
     assert http.post("/", headers=headers | added, data=body).status_code == 204
 
 
-def test_no_sink_keeps_alerts(redis_url, board):
-    """Without K_SINK alerts stand on the board and nowhere else."""
-    http = _client(redis_url)
+def test_reply_keeps_alerts(redis_url, board, target):
+    """With REPLY=true alerts stand on the board and nowhere else."""
+    http = _client(redis_url, target.url, REPLY="true")
+    assert http.get("/health/readiness").status_code == 200
     assert _post(http, events.utterance_scored(score(0, text="manager"))).status_code == 204
     assert [alert.rule for alert in board.snapshot(TENANT).alerts] == ["keyword-supervisor"]
+    assert target.taken == []
+
+
+def test_no_outlet_takes_nothing(redis_url, board, caplog):
+    """With neither K_SINK nor REPLY no event reaches the board; one line of the log says so."""
+    with caplog.at_level("INFO"):
+        http = _client(redis_url)
+        answer = _post(http, events.utterance_scored(score(0, text="manager")))
+        assert _is_problem(answer, 503, "sink-unavailable")
+        assert answer.headers["Retry-After"] == "1"
+        assert "SinkBinding" in answer.json["detail"]
+        assert _is_problem(http.get("/health/readiness"), 503, "sink-unavailable")
+    assert http.get("/health/liveness").status_code == 200
+    assert "linewatch_board_facts_total 0.0" in http.get("/metrics").text
+    assert board.snapshot(TENANT).rows == ()
+    (line,) = caplog.messages
+    assert line.startswith("alerts go nowhere")
 
 
 OTHERS = [

@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 from linewatch import events, payloads
 from linewatch.calls import CallEnd, EndReason
 from linewatch.errors import SinkUnavailable
+from linewatch.outlet import Outlet
 from linewatch.sentiment import app
 from linewatch.sentiment.warmup import Warmup
 from linewatch.spans import traceparent_of
 from tests.tracer import ListTracer
 
 _ENDED = CallEnd("acme", "call-7", 0, 1, EndReason.HANGUP, 1, 1, 0)
+REPLY = Outlet(is_reply=True)
 _STRUCTURED = "application/cloudevents+json"
 _BATCH = "application/cloudevents-batch+json"
 
@@ -51,13 +53,15 @@ def _sink():
 @pytest.fixture(name="client")
 def _client(scorer, sink):
     """A client of the function with a warm scorer."""
-    return app.routed(app.Function("night-shift", Warmup(lambda: scorer), sink)).test_client()
+    return app.routed(
+        app.Function("night-shift", Warmup(lambda: scorer), Outlet(sink))
+    ).test_client()
 
 
 @pytest.fixture(scope="session", name="any_client")
 def _any_client(scorer):
     """A client for thousands of bodies; its sink checks each score."""
-    return app.routed(app.Function("", Warmup(lambda: scorer), ListSink())).test_client()
+    return app.routed(app.Function("", Warmup(lambda: scorer), Outlet(ListSink()))).test_client()
 
 
 def _post(client, told):
@@ -93,7 +97,7 @@ def test_structured_event_is_scored(client, sink, said):
 
 def test_repeat_gives_equal_bytes(scorer, said):
     """A redelivered event is scored into the same bytes, so consumers may upsert."""
-    client = app.routed(app.Function("s", Warmup(lambda: scorer), None)).test_client()
+    client = app.routed(app.Function("s", Warmup(lambda: scorer), REPLY)).test_client()
     told = events.utterance_final(said("my router is broken"))
     first, second = _post(client, told), _post(client, told)
     assert first.data == second.data
@@ -101,8 +105,8 @@ def test_repeat_gives_equal_bytes(scorer, said):
 
 
 def test_reply_mode_answers_event(scorer, said):
-    """Without K_SINK the answer is 200 and a scored event in binary mode."""
-    client = app.routed(app.Function("s", Warmup(lambda: scorer), None)).test_client()
+    """In reply mode the answer is 200 and a scored event in binary mode."""
+    client = app.routed(app.Function("s", Warmup(lambda: scorer), REPLY)).test_client()
     answer = _post(client, events.utterance_final(said("thank you so much")))
     assert (answer.status_code, answer.content_length) == (200, len(answer.data))
     told = events.from_http(dict(answer.headers), answer.data)
@@ -113,7 +117,7 @@ def test_reply_mode_answers_event(scorer, said):
 def test_score_is_a_span(scorer, said):
     """A score is a span under that of the event it came from; a refused event is none."""
     tracer = ListTracer()
-    function = app.Function("s", Warmup(lambda: scorer), None, tracer=tracer)
+    function = app.Function("s", Warmup(lambda: scorer), REPLY, tracer=tracer)
     client = app.routed(function).test_client()
     told = events.utterance_final(said("my card number is 4111"))
     answer = _post(client, told)
@@ -126,7 +130,7 @@ def test_score_is_a_span(scorer, said):
 
 def test_unknown_extensions_are_dropped(scorer, said):
     """What a KafkaSource adds to an event is not passed on."""
-    client = app.routed(app.Function("s", Warmup(lambda: scorer), None)).test_client()
+    client = app.routed(app.Function("s", Warmup(lambda: scorer), REPLY)).test_client()
     headers, body = events.to_http(events.utterance_final(said("my bill")))
     added = {"ce-knativekafkaoffset": "12", "ce-knativekafkapartition": "3", "Prefer": "reply"}
     answer = client.post("/", headers=headers | added, data=body)
@@ -258,7 +262,7 @@ def test_absent_sink_is_503(client, sink, said):
 
 def test_own_fault_is_a_problem(caplog, sink, said):
     """A fault of ours is a 500 problem; neither answer nor log repeat what was said."""
-    function = app.Function("", Warmup(lambda: {}["card number 4111"]), sink)
+    function = app.Function("", Warmup(lambda: {}["card number 4111"]), Outlet(sink))
     answer = _post(app.routed(function).test_client(), events.utterance_final(said("4111")))
     _assert_problem(answer, 500, "internal-error")
     assert "4111" not in answer.text + caplog.text
@@ -268,8 +272,8 @@ def test_own_fault_is_a_problem(caplog, sink, said):
 @pytest.mark.parametrize("text", ["my bill", "", "x" * (app.TEXT_LIMIT + 1), "x" * 2_000_000])
 def test_lane_answers_as_flask(scorer, said, text):
     """Past Flask an event is answered as through it."""
-    whole = app.routed(app.Function("s", Warmup(lambda: scorer), None))
-    flask = app.routed(app.Function("s", Warmup(lambda: scorer), None))
+    whole = app.routed(app.Function("s", Warmup(lambda: scorer), REPLY))
+    flask = app.routed(app.Function("s", Warmup(lambda: scorer), REPLY))
     flask.wsgi_app = flask.wsgi_app._others
     told = events.utterance_final(said(text))
     ours, theirs = (_post(each.test_client(), told) for each in (whole, flask))
@@ -288,7 +292,7 @@ def test_unknown_route_is_problem(client):
 def test_readiness_waits_for_scorer(scorer, sink, said):
     """Alive at once, ready once the scorer is, and an early event is held until then."""
     go = threading.Event()
-    function = app.Function("s", Warmup(lambda: scorer if go.wait(5) else None), sink)
+    function = app.Function("s", Warmup(lambda: scorer if go.wait(5) else None), Outlet(sink))
     client = app.routed(function).test_client()
     assert client.get("/health/liveness").status_code == 200
     assert client.get("/health/readiness").status_code == 503
@@ -301,11 +305,28 @@ def test_mode_is_logged(caplog, scorer):
     """The start says where scores go."""
     with caplog.at_level(logging.INFO):
         app.create({"K_SINK": "http://127.0.0.1:9/scores"}, lambda: scorer)
-        app.create({}, lambda: scorer)
+        app.create({"REPLY": "true"}, lambda: scorer)
     assert caplog.messages == [
         "scores go to K_SINK http://127.0.0.1:9/scores",
-        "scores go to the reply",
+        "scores go to the reply: REPLY is set",
     ]
+
+
+@pytest.mark.parametrize("text", ["my bill", "", "x" * 2_000_000])
+def test_no_outlet_takes_nothing(caplog, scorer, said, text):
+    """With neither K_SINK nor REPLY no event is taken, past Flask or through it."""
+    with caplog.at_level(logging.INFO):
+        whole, flask = (app.create({}, lambda: scorer) for _ in range(2))
+    flask.wsgi_app = flask.wsgi_app._others
+    for client in (whole.test_client(), flask.test_client()):
+        answer = _post(client, events.utterance_final(said(text)))
+        _assert_problem(answer, 503, "sink-unavailable")
+        assert answer.headers["Retry-After"] == "1"
+        assert "SinkBinding" in answer.json["detail"]
+        _assert_problem(client.get("/health/readiness"), 503, "sink-unavailable")
+        assert client.get("/health/liveness").status_code == 200
+        assert "linewatch_sentiment_scores_total 0.0" in client.get("/metrics").text
+    assert len(caplog.messages) == 2
 
 
 def test_words_are_never_logged(caplog, client, sink, said):
