@@ -1,0 +1,76 @@
+"""A function whose sink is found late, as a SinkBinding finds it: nothing is lost meanwhile."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from contextlib import ExitStack
+
+import pytest
+from decoders import eventually
+
+from eventing import topology
+from infra import probes
+from infra.redis_server import free_port
+from linewatch import keys
+from linewatch.events import PARTITIONS
+from tests.bench.sentiment_service import command
+from tests.chaos.delivery import length, publish, running, started, utterance
+from tests.chaos.rig import rig
+
+CALLS, EACH = 20, 10
+#: How long the function runs without K_SINK, and then the sink's process is not there.
+LATE_S = float(os.environ.get("LATE_S", "3"))
+#: Of a source's back-off, which grows by a second each time.
+LONGEST_WAIT_S = 25
+
+
+@pytest.fixture(name="manifests")
+def _manifests(tmp_path):
+    """The manifests, with retries that go on for five minutes."""
+    folder = tmp_path / "eventing"
+    shutil.copytree(topology.FOLDER, folder, ignore=shutil.ignore_patterns("*.py", "schemas"))
+    sources = folder / "200-kafkasources.yaml"
+    text = sources.read_text()
+    for name, value in (("retry", 24), ("backoffPolicy", "linear"), ("backoffDelay", "PT1S")):
+        text = re.sub(rf"\b{name}: \S+", f"{name}: {value}", text)
+    sources.write_text(text)
+    return str(folder)
+
+
+def function(site, port, **env):
+    """Run the sentiment function of one revision."""
+    _, *words = command(port)
+    return started(site, "sentiment", *words, **env)
+
+
+def scored(site):
+    """Return what tells the scores in the topic apart."""
+    streams = [keys.log("scores", partition) for partition in range(PARTITIONS)]
+    entries = [fields for stream in streams for _, fields in site.client.xrange(stream)]
+    return {(fields[b"ce_source"], fields[b"ce_id"]) for fields in entries}
+
+
+@pytest.mark.timeout(120 + 4 * LATE_S)
+def test_late_sink_loses_nothing(manifests):
+    """200 utterances that came before K_SINK, and before the sink, are all scored: none is dead."""
+    port, sink = free_port(), free_port()
+    with ExitStack() as stack:
+        site = stack.enter_context(rig(0))
+        publish(site, [utterance(f"late-{c}", i) for c in range(CALLS) for i in range(EACH)])
+        url = f"http://127.0.0.1:{port}"
+        told = {"SOURCE": "sentiment", "SERVICE_URL": url, "MANIFESTS": manifests}
+        stack.enter_context(running(site, "dispatcher", **told))
+        with function(site, port):
+            eventually(probes.answers(port, "/health/liveness"), 30)
+            time.sleep(LATE_S)
+            assert not probes.answers(port, "/health/readiness")()
+            assert not scored(site)
+        stack.enter_context(function(site, port, K_SINK=f"http://127.0.0.1:{sink}/scores"))
+        time.sleep(LATE_S)
+        stack.enter_context(running(site, "sink", PORT=str(sink)))
+        within_s = 60 + 2 * LATE_S + LONGEST_WAIT_S
+        eventually(lambda: len(scored(site)) == CALLS * EACH, within_s)
+        assert length(site, "dead-sentiment") == 0
