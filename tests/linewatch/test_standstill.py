@@ -1,10 +1,10 @@
-"""One caller waits for a Redis that stands still, the others do not."""
+"""One caller waits for a store that stands still, the others do not."""
 
 import threading
 
 import pytest
 
-from linewatch.decoder.standstill import Standstill
+from linewatch.standstill import Standstill
 
 
 @pytest.fixture(name="still")
@@ -39,9 +39,9 @@ def _waiter(still):
 
 
 def test_others_do_not_wait(still, waiter):
-    """While one caller waits for Redis the next is told at once, without asking."""
+    """While one caller waits for the store the next is told at once, without asking."""
     with pytest.raises(TimeoutError, match="stands still"), still.asking():
-        pytest.fail("Redis was asked")
+        pytest.fail("the store was asked")
 
 
 def test_answer_ends_it(still, waiter):
@@ -59,7 +59,7 @@ def test_one_asks_after_another(still):
 
 
 def test_refused_is_no_standstill():
-    """A Redis that is away refuses at once: everybody may ask it."""
+    """A store that is away refuses at once: everybody may ask it."""
     still = Standstill(TimeoutError)
     with pytest.raises(ConnectionError), still.asking():
         raise ConnectionError("refused")

@@ -1,4 +1,4 @@
-"""What to do while Redis stands still: one caller waits for it, the others learn it at once.
+"""What to do while a store stands still: one caller waits for it, the others learn it at once.
 
 Each of a hundred calls would wait its own time-out, in the few threads that there are, and
 so learn only seconds later that its chunk has to be sent again.
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 class Standstill:
-    """Remembers whether the last answer of Redis was late; *late* is the error that says so."""
+    """Remembers whether the store's last answer was late; *late* is the error that says so."""
 
     def __init__(self, late: type[Exception]) -> None:
         self._late = late
@@ -21,14 +21,14 @@ class Standstill:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Ask Redis in the block.
+        """Ask the store in the block.
 
         Raises:
-            Exception: *late*, at once: another caller waits for Redis already.
+            Exception: *late*, at once: another caller waits for the store already.
         """
         waits = self._is_still
         if waits and not self._waiter.acquire(blocking=False):
-            raise self._late("Redis stands still")
+            raise self._late("the store stands still: ask again in a second")
         try:
             yield
             self._is_still = False
