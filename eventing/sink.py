@@ -39,6 +39,7 @@ from linewatch.errors import (
     problem,
 )
 from linewatch.events import Record
+from linewatch.readiness import Readiness
 from linewatch.settings import setting
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ def create(event_log: Log, sinks: Paths, read: Reader = record_of) -> Flask:
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
-    meters = SinkMeters()
+    meters, ready = SinkMeters(), Readiness(event_log.ping)
     for name in sinks:
         meters.begin(name)
 
@@ -119,7 +120,7 @@ def create(event_log: Log, sinks: Paths, read: Reader = record_of) -> Flask:
 
     @app.get("/health/readiness")
     def _ready() -> tuple[str, int]:
-        event_log.ping()
+        ready.check()
         return "", HTTPStatus.NO_CONTENT
 
     answer_problems(app)

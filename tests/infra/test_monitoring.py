@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -92,7 +93,10 @@ def _texts():
         "board": board_app.create({}).test_client().get("/metrics").text,
         "gateway": Gateway(load(GatewaySettings, {}), Clock()).metrics.text().decode(),
         "source": _sources_text(),
-        "sink": sink.create(None, {"scores": "scores"}).test_client().get("/metrics").text,
+        "sink": sink.create(SimpleNamespace(ping=None), {"scores": "scores"})
+        .test_client()
+        .get("/metrics")
+        .text,
         "deadletters": _deadletters_text(),
     }
 

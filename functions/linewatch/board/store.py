@@ -37,6 +37,7 @@ from linewatch.board.rules import Rule
 from linewatch.calls import Alert, Channel, Missing, Score
 from linewatch.errors import StoreUnavailable
 from linewatch.events import PARTITIONS
+from linewatch.readiness import Readiness
 
 #: Two tries must fit into the second after which "away" is said.
 _TIMEOUT_S: Final = 0.45
@@ -87,6 +88,7 @@ class Board:
 
     def __init__(self, client: redis.Redis, alert_rules: Sequence[Rule] | None = None) -> None:
         self._client: Any = client
+        self._ready = Readiness(self._ping)
         self._rules = rules.default_rules() if alert_rules is None else alert_rules
         self._write = self._client.register_script(_script("put"))
         self._note_published = self._client.register_script(_script("published"))
@@ -108,7 +110,14 @@ class Board:
         self._client.close()
 
     def ping(self) -> None:
-        """Return if Redis answers."""
+        """Return if Redis answers; for probes, see `Readiness`.
+
+        Raises:
+            Unavailable: it does not.
+        """
+        self._ready.check()
+
+    def _ping(self) -> None:
         with _available():
             self._client.ping()
 
