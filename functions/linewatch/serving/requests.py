@@ -32,10 +32,11 @@ class Requests:
         #: What came after the last one: the beginning of another.
         self.rest = b""
 
-    def put(self, said: Arrival) -> None:
-        """Let *said* be the next request."""
+    def put(self, said: Arrival) -> Whole:
+        """Let *said* be the next request, and return it."""
         head, body, self.rest = said.parts()
         self._next = Whole(head, body)
+        return self._next
 
     def take_rest(self) -> bytes:
         """Return what came after the last request, once."""

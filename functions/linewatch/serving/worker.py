@@ -35,6 +35,11 @@ _BEAT_S: Final = 1.0
 #: before the sender has read the answer.
 LINGER_S: Final = 2.0
 _LINGER_REQUESTS: Final = 4
+#: Where it is asked whether the process runs: answered while every other thread waits for a
+#: store or for a name, else a pod that only waits would be killed.
+LIVENESS: Final = "/health/liveness"
+#: More than one: who does not read the answer holds its thread up for `ANSWER_S`.
+_LIVENESS_THREADS: Final = 4
 #: What an application takes that does not say.
 _BODY_BYTES: Final = 1024 * 1024
 _PIECE: Final = 64 * 1024
@@ -97,7 +102,15 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
     def get_thread_pool(self) -> Crew:
         """Return what serves requests; gunicorn's hook."""
+        self._liveness = Crew(_LIVENESS_THREADS)
         return Crew(self.cfg.threads)
+
+    def run(self) -> None:
+        """Serve until told to end."""
+        try:
+            super().run()
+        finally:
+            self._liveness.shutdown()
 
     def notify(self) -> None:
         """Show the arbiter that this worker lives, but not at each request."""
@@ -156,8 +169,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def _serve(self, conn: Any) -> None:  # noqa: ANN401
         said = self._forget(conn).said
         conn.data_ready = True
-        conn.parser.put(said)
-        self.tpool.submit(partial(self._answer, conn))
+        crew = self._liveness if conn.parser.put(said).path == LIVENESS else self.tpool
+        crew.submit(partial(self._answer, conn))
 
     def _answer(self, conn: Any) -> None:  # noqa: ANN401
         """Serve one request; runs in a thread of the crew."""
