@@ -80,7 +80,7 @@ def _sources_text():
 
 
 def _deadletters_text():
-    receiver = deadletters.create(None, {"dead-sentiment": "dead-sentiment"})
+    receiver = deadletters.create(SimpleNamespace(ping=None), {"dead-sentiment": "dead-sentiment"})
     return receiver.test_client().get("/metrics").text
 
 
