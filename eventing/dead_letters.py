@@ -2,6 +2,10 @@
 
 ``python -m eventing.dead_letters list|replay [--source NAME]``. What the log itself
 refused is listed too, as ``relay``: it lies in Redis, and cannot be replayed.
+
+``python -m eventing.dead_letters missing [--deliver]`` finds what not even became a dead
+letter: utterances that the source is done with and that have no score. It looks at what is
+new since the last time that none was missing; on the log in Redis at the last 10 minutes.
 """
 
 from __future__ import annotations
@@ -9,23 +13,27 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from eventing import log, request, topology
+from eventing import log, report, request, topology
+from eventing.comparison import Comparison, Found
 from eventing.entry import Entry
 from eventing.log import Log, LogSettings
 from eventing.log_redis import RedisLog
 from eventing.topology import Source, Topology
 from linewatch import events, settings
 from linewatch.decoder.relay import UNREADABLE
-from linewatch.errors import LinewatchError
+from linewatch.errors import LinewatchError, SettingsError
 from linewatch.settings import setting
 
 #: A human waits for the answer.
 _PATIENCE_S = 30.0
+#: The source whose function answers each event with one of its own.
+_SCORED = "sentiment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +99,33 @@ def replay(event_log: Log, sources: Sequence[Source]) -> int:
     return count
 
 
+def compare(event_log: Log, known: Topology, asked: argparse.Namespace, now_ms: int) -> Found:
+    """Print a line for each utterance that is missing, and how many they are.
+
+    Raises:
+        SettingsError: the source makes no event of each that it is given.
+    """
+    source = known.source(asked.source or _SCORED)
+    if source.name != _SCORED:
+        raise SettingsError(f"only {_SCORED} answers each event with one: use --source {_SCORED}")
+    comparison = Comparison(event_log, source, known.sinks[known.bindings[source.service]])
+    found = comparison.run(
+        lambda entry: _say(f"{source.name} {_which(entry)}"),
+        now_ms=now_ms,
+        age_s=asked.age,
+        everything=asked.all,
+        deliver=asked.deliver,
+    )
+    _say(str(found))
+    if asked.report:
+        report.send(asked.report, source.name, found.missing)
+    return found
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
 def _of_relay(told: DeadLetterSettings, source: str | None) -> Iterator[str]:
     if not source and told.redis_url:
         with closing(RedisLog.at(told.redis_url)) as redis_log:
@@ -100,18 +135,27 @@ def _of_relay(told: DeadLetterSettings, source: str | None) -> Iterator[str]:
 def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     """Run the command; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m eventing.dead_letters", description=__doc__)
-    parser.add_argument("do", choices=("list", "replay"))
-    parser.add_argument("--source", help="only this KafkaSource's dead letters")
+    parser.add_argument("do", choices=("list", "replay", "missing"))
+    parser.add_argument("--source", help="only this KafkaSource's")
+    missing = parser.add_argument_group("missing")
+    missing.add_argument("--deliver", action="store_true", help="publish them again")
+    missing.add_argument("--all", action="store_true", help="from the beginning of the log")
+    missing.add_argument("--age", type=float, default=0, help="seconds that an answer may take")
+    missing.add_argument("--report", help="URL to which the number is posted")
     asked = parser.parse_args(arguments)
     try:
         told = settings.load(DeadLetterSettings, env)
-        sources = chosen(topology.load(Path(told.manifests)), asked.source)
+        known = topology.load(Path(told.manifests))
+        sources = chosen(known, asked.source)
         with closing(log.at(told, _PATIENCE_S)) as event_log:
+            if asked.do == "missing":
+                now_ms = round(time.time() * 1000)
+                return int(not compare(event_log, known, asked, now_ms).is_right)
             if asked.do == "list":
-                sys.stdout.writelines(f"{line}\n" for line in lines(event_log, sources))
-                sys.stdout.writelines(f"{line}\n" for line in _of_relay(told, asked.source))
+                for line in (*lines(event_log, sources), *_of_relay(told, asked.source)):
+                    _say(line)
             else:
-                sys.stdout.write(f"{replay(event_log, sources)} replayed\n")
+                _say(f"{replay(event_log, sources)} replayed")
     except LinewatchError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 2

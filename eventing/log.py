@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,6 +53,28 @@ class Log(Protocol):
 
     def replayed(self, source: Source, letter: Entry) -> None:
         """Note that *letter* was replayed; letters come in the order of `letters`."""
+        ...
+
+    def settled(self, topic: str, group: str) -> Mapping[int, int]:
+        """Return, by partition, the offset below which *group* settled everything."""
+        ...
+
+    def settle(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
+        """Let *group*, of which nobody is a member, have settled everything below *offsets*."""
+        ...
+
+    def since(self, topic: str, time_ms: int) -> Mapping[int, int]:
+        """Return, by partition, the first offset written at *time_ms* or later."""
+        ...
+
+    def kept_since_ms(self, topic: str) -> int:
+        """Return from when on *topic* is sure to hold every record that was written."""
+        ...
+
+    def between(
+        self, topic: str, begin: Mapping[int, int], end: Mapping[int, int] | None = None
+    ) -> Generator[Entry]:
+        """Yield the entries from *begin* on and below *end*, or what is the end now."""
         ...
 
     def close(self) -> None:

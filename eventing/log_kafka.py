@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.admin import OffsetSpec
+from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.errors import (
     CoordinatorLoadInProgressError,
@@ -42,6 +42,8 @@ _METADATA_S: Final = 10.0
 _HANDED_OUT: Final = 1_000_000
 _FETCHED_BYTES: Final = 65_536
 _AGAIN_S: Final = 0.1
+#: How much of a topic's retention is looked at when its records are compared.
+_COMPARED: Final = 0.9
 #: Many write at once here: events that share a request save a sixth of the sink's CPU.
 _LINGER_MS: Final = 5
 _NOT_YET: Final = (
@@ -191,6 +193,7 @@ class KafkaLog:
         self._lock = threading.Lock()
         self._made: Any = None
         self._partitions: dict[str, tuple[TopicPartition, ...]] = {}
+        self._idle: list[Any] = []
 
     def publish(self, records: Sequence[Record]) -> None:
         """Write *records* to their topics; another error than `Unavailable` is a refusal."""
@@ -214,13 +217,13 @@ class KafkaLog:
     def dead(self, source: Source) -> int:
         """Return how many dead letters of *source* were not replayed."""
         topic = source.delivery.dead_letter_topic
-        return int(self._ask(lambda admin: self._lag(admin, topic, _replayer(source))))
+        return int(self._ask(lambda admin: self._lag(admin, topic, source.replay_group)))
 
     def letters(self, source: Source) -> list[Entry]:
         """Return the dead letters of *source* that were not replayed, oldest first."""
         topic = source.delivery.dead_letter_topic
-        spans = self._ask(lambda admin: self._spans(admin, topic, _replayer(source)))
-        found = self._between({each: span for each, span in spans.items() if span[0] < span[1]})
+        spans = self._ask(lambda admin: self._spans(admin, topic, source.replay_group))
+        found = self._read({each: span for each, span in spans.items() if span[0] < span[1]})
         return sorted(found, key=lambda entry: (entry.written_at_ms, entry.place))
 
     def replayed(self, source: Source, letter: Entry) -> None:
@@ -229,12 +232,48 @@ class KafkaLog:
         Kafka deletes no single record: what is not replayed is what lies beyond.
         """
         topic = source.delivery.dead_letter_topic
-        offsets = _offsets(topic, {letter.partition: letter.offset + 1})
-        self._ask(lambda admin: admin.alter_group_offsets(_replayer(source), offsets))
+        offsets = {letter.partition: letter.offset + 1}
+        self.settle(topic, source.replay_group, offsets)
+
+    def settled(self, topic: str, group: str) -> dict[int, int]:
+        """Return, by partition, the offset below which *group* settled everything."""
+        spans = self._ask(lambda admin: self._spans(admin, topic, group))
+        return {each.partition: begin for each, (begin, _) in spans.items()}
+
+    def settle(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
+        """Let *group*, of which nobody is a member, have settled everything below *offsets*."""
+        self._ask(lambda admin: admin.alter_group_offsets(group, _offsets(topic, offsets)))
+
+    def since(self, topic: str, time_ms: int) -> dict[int, int]:
+        """Return, by partition, the first offset written at *time_ms* or later."""
+        found = self._ask(lambda admin: self._offsets_at(admin, topic, time_ms))
+        ends = self._ask(lambda admin: self._offsets_at(admin, topic, OffsetSpec.LATEST))
+        return {each: ends[each] if at < 0 else at for each, at in found.items()}
+
+    def kept_since_ms(self, topic: str) -> int:
+        """Return from when on *topic* is sure to hold every record that was written.
+
+        A little later than its retention says: a comparison takes its time.
+        """
+        asked = [ConfigResource(ConfigResourceType.TOPIC, topic)]
+        told = self._ask(lambda admin: admin.describe_configs(asked, config_filter="all"))
+        kept_ms = int(told["topic"][topic]["retention.ms"]["value"])
+        return 0 if kept_ms < 0 else round(time.time() * 1000 - _COMPARED * kept_ms)
+
+    def between(
+        self, topic: str, begin: Mapping[int, int], end: Mapping[int, int] | None = None
+    ) -> Generator[Entry]:
+        """Yield the entries from *begin* on and below *end*, or what is the end now."""
+        if end is None:
+            end = self._ask(lambda admin: self._offsets_at(admin, topic, OffsetSpec.LATEST))
+        pairs = {TopicPartition(topic, each): (at, end[each]) for each, at in begin.items()}
+        yield from self._read({each: span for each, span in pairs.items() if span[0] < span[1]})
 
     def close(self) -> None:
         """Give the connections back."""
         self._writer.close()
+        for consumer in self._idle:
+            consumer.close(autocommit=False)
         with self._lock:
             self._forget_admin()
 
@@ -297,29 +336,34 @@ class KafkaLog:
             self._partitions[topic] = tuple(TopicPartition(topic, each) for each in numbers)
         return self._partitions[topic]
 
-    def _between(self, spans: _Spans) -> list[Entry]:
+    def _offsets_at(self, admin: Any, topic: str, when: object) -> dict[int, int]:  # noqa: ANN401 - kafka-python has no types
+        asked = dict.fromkeys(self._partitions_of(admin, topic), when)
+        found = admin.list_partition_offsets(asked)
+        return {each.partition: told.offset for each, told in found.items()}
+
+    def _read(self, spans: _Spans) -> Generator[Entry]:
+        """Yield what lies in *spans*; a consumer that is given back is used again."""
         if not spans:
-            return []
-        consumer: Any = self.brokers.connect(KafkaConsumer, metrics_enabled=False)
+            return
+        consumer: Any = self._idle.pop() if self._idle else self._consumer()
         try:
             with _translated():
                 consumer.assign(list(spans))
                 for each, (begin, _) in spans.items():
                     consumer.seek(each, begin)
-                return [_entry(each) for each in _read_up_to(consumer, spans, self._wait_s)]
+                for each in _read_up_to(consumer, spans, self._wait_s):
+                    yield _entry(each)
         finally:
-            consumer.close(autocommit=False)
+            self._idle.append(consumer)
 
-
-def _replayer(source: Source) -> str:
-    """The group whose offsets tell how far the dead letters were replayed."""
-    return f"replay-{source.name}"
+    def _consumer(self) -> Any:  # noqa: ANN401 - kafka-python has no types
+        return self.brokers.connect(KafkaConsumer, metrics_enabled=False)
 
 
 def _read_up_to(consumer: Any, spans: _Spans, wait_s: float) -> Iterator[Any]:  # noqa: ANN401 - kafka-python has no types
     while any(consumer.position(each) < end for each, (_, end) in spans.items()):
         found = consumer.poll(timeout_ms=int(wait_s * 1000))
         if not found:
-            raise Unavailable("Kafka does not give its dead letters")
+            raise Unavailable("Kafka does not give its records")
         for each, several in found.items():
             yield from (read for read in several if read.offset < spans[each][1])

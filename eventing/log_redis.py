@@ -6,8 +6,9 @@ behind the same methods.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -28,16 +29,24 @@ if TYPE_CHECKING:
 
 #: A topic that no group reads keeps about so many of its last records.
 KEPT: Final = 10_000
+#: What every group acknowledged stays for so long after it was written, and a minute: the
+#: scores are compared with it. Where memory is short it goes at once.
+COMPARED_S: Final = 600
+_TRIMMED_S: Final = COMPARED_S + 60
+#: At four fifths of it new calls are refused.
+_SHORT_OF_MEMORY: Final = 0.5
 #: A consumer that did not touch an entry for so long is taken for dead.
 CLAIM_IDLE_MS: Final = 5_000
 _READ_S: Final = 1.0
+_PAGE: Final = 500
 _ALL: Final = tuple(range(PARTITIONS))
 # Entries one millisecond can hold, when its ids are to be told as one number.
 _A_MS: Final = 1_000_000
 
-# KEYS: stream. ARGV: groups. Trims below what all of them acknowledged (if all of
-# them exist) and returns for each how many entries it has not acknowledged.
+# KEYS: stream. ARGV: the first id to keep at any rate, and groups. Trims below that and below
+# what all groups acknowledged (if all exist); returns for each how many it has not acknowledged.
 _SURVEY = """
+local kept = table.remove(ARGV, 1)
 local found, floor, lags = {}, nil, {}
 if redis.call('EXISTS', KEYS[1]) == 0 then
   for i = 1, #ARGV do lags[i] = 0 end
@@ -68,7 +77,9 @@ for _, name in ipairs(ARGV) do
     complete = false
   end
 end
-if complete and floor then redis.call('XTRIM', KEYS[1], 'MINID', floor) end
+if complete and floor then
+  redis.call('XTRIM', KEYS[1], 'MINID', less(kept, floor) and kept or floor)
+end
 local length = redis.call('XLEN', KEYS[1])
 for i, name in ipairs(ARGV) do
   local group = found[name]
@@ -105,6 +116,19 @@ def _entry(partition: int, entry_id: bytes, fields: Mapping[bytes, bytes]) -> En
 
 def _id(offset: int) -> str:
     return f"{offset // _A_MS}-{offset % _A_MS}"
+
+
+def _settled_by(group: str, groups: Any, pending: Any) -> int:  # noqa: ANN401 - a stream's replies
+    """Return the offset below which *group* acknowledged all; errors are groups that are not."""
+    for error in (groups, pending):
+        if isinstance(error, ResponseError):
+            return 0
+        if isinstance(error, RedisError):
+            raise StoreUnavailable(f"the event log is away: {type(error).__name__}") from error
+    (read_to,) = [each["last-delivered-id"] for each in groups if each["name"] == group.encode()]
+    first = pending["min"] or read_to
+    ms, _, sequence = first.decode().partition("-")
+    return int(ms) * _A_MS + int(sequence) + (not pending["min"])
 
 
 @contextmanager
@@ -220,19 +244,77 @@ class RedisLog:
     def lags(self, topic: str, groups: Sequence[str]) -> tuple[int, ...]:
         """Return each one's lag in entries, and drop what every one of *groups* acknowledged.
 
-        A topic without groups keeps its last `KEPT` records, each for `topology.KEPT_S`.
+        What is younger than `COMPARED_S` stays, unless memory is short. A topic without groups
+        keeps its last `KEPT` records, each for `topology.KEPT_S`.
         """
         oldest_ms = round((time.time() - KEPT_S) * 1000)
+        kept_ms = self._trim_to_ms(topic) if groups else 0
         streams = [keys.log(topic, partition) for partition in _ALL]
         with _translated(), self._client.pipeline(transaction=False) as pipe:
             for stream in streams:
                 if groups:
-                    self._survey(keys=[stream], args=list(groups), client=pipe)
+                    self._survey(keys=[stream], args=[f"{kept_ms}-0", *groups], client=pipe)
                 else:
                     pipe.xtrim(stream, minid=oldest_ms, approximate=False)
                     pipe.xtrim(stream, maxlen=-(-KEPT // PARTITIONS), approximate=True)
             replies = pipe.execute()
         return tuple(sum(column) for column in zip(*replies, strict=True)) if groups else ()
+
+    def _trim_to_ms(self, topic: str) -> int:
+        """Return from when on acknowledged records are kept: from now on if memory is short."""
+        now_ms = round(time.time() * 1000)
+        with _translated():
+            memory = self._client.info("memory")
+            if memory["used_memory"] <= _SHORT_OF_MEMORY * (memory["maxmemory"] or math.inf):
+                return now_ms - _TRIMMED_S * 1000
+            self._client.set(keys.log_kept(topic), now_ms)
+        return now_ms
+
+    def kept_since_ms(self, topic: str) -> int:
+        """Return from when on *topic* is sure to hold every record that was written."""
+        with _translated():
+            short_ms = int(self._client.get(keys.log_kept(topic)) or 0)
+        return max(short_ms, round((time.time() - COMPARED_S) * 1000))
+
+    def settled(self, topic: str, group: str) -> dict[int, int]:
+        """Return, by partition, the offset below which *group* acknowledged everything."""
+        with _translated(), self._client.pipeline(transaction=False) as pipe:
+            for partition in _ALL:
+                pipe.xinfo_groups(keys.log(topic, partition))
+                pipe.xpending(keys.log(topic, partition), group)
+            # A stream or a group that is not there yet is an answer, too.
+            replies = pipe.execute(raise_on_error=False)
+        pairs = zip(_ALL, replies[::2], replies[1::2], strict=True)
+        return {each: _settled_by(group, groups, pending) for each, groups, pending in pairs}
+
+    def settle(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
+        """Let *group*, of which nobody is a member, have settled everything below *offsets*."""
+        self.ensure(Group(topic, group, group))
+        with _translated(), self._client.pipeline(transaction=False) as pipe:
+            for partition, offset in offsets.items():
+                pipe.xgroup_setid(keys.log(topic, partition), group, _id(max(0, offset - 1)))
+            pipe.execute()
+
+    def since(self, topic: str, time_ms: int) -> dict[int, int]:
+        """Return, by partition, the first offset written at *time_ms* or later."""
+        del topic
+        return dict.fromkeys(_ALL, time_ms * _A_MS)
+
+    def between(
+        self, topic: str, begin: Mapping[int, int], end: Mapping[int, int] | None = None
+    ) -> Generator[Entry]:
+        """Yield the entries from *begin* on and below *end*, or what is the end now."""
+        for partition, first in begin.items():
+            last = "+" if end is None else _id(max(0, end[partition] - 1))
+            offset: int | None = first
+            while offset is not None:
+                with _translated():
+                    found = self._client.xrange(
+                        keys.log(topic, partition), _id(offset), last, count=_PAGE
+                    )
+                entries = [_entry(partition, *each) for each in found]
+                yield from entries
+                offset = entries[-1].offset + 1 if len(entries) == _PAGE else None
 
     def count(self, topic: str) -> int:
         """Return how many records *topic* holds."""

@@ -62,6 +62,16 @@ class Source:
     service: str
     delivery: Delivery
 
+    @property
+    def replay_group(self) -> str:
+        """The group whose offsets tell how far the dead letters were replayed."""
+        return f"replay-{self.name}"
+
+    @property
+    def missing_group(self) -> str:
+        """The group whose offsets tell how far nothing is missing."""
+        return f"missing-{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Topology:

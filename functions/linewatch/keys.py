@@ -90,6 +90,11 @@ def log(topic: str, partition: int) -> str:
     return f"log:{topic}:{partition}"
 
 
+def log_kept(topic: str) -> str:
+    """String: from when on the topic holds every record, where memory was short (ms)."""
+    return f"log:{topic}:kept"
+
+
 def alias(tenant: str, name: str) -> str:
     """String: the call that a sender of ``POST /decode`` means by *name*."""
     return f"decode:{tenant}:{name}"

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from eventing.log_redis import KEPT, Group, RedisLog
+from eventing.log_redis import COMPARED_S, KEPT, Group, RedisLog
 from eventing.replica import free_port
 from eventing.topology import KEPT_S
 from linewatch import keys
@@ -89,8 +89,9 @@ def test_touched_entry_stays(log, client):
     assert log.claim(other, idle_ms=5000) == []
 
 
-def test_acknowledged_entries_are_trimmed(log):
+def test_acknowledged_entries_are_trimmed(log, monkeypatch):
     """What the only group acknowledged is dropped; what it has in hand stays, and is lag."""
+    monkeypatch.setattr("eventing.log_redis._TRIMMED_S", -60)
     _publish(log, 30)
     entries = log.read(_GROUP, count=30)
     for entry in entries[1:]:
@@ -100,6 +101,87 @@ def test_acknowledged_entries_are_trimmed(log):
     log.acknowledge(_GROUP, entries[0])
     assert log.lags("utterances", [_GROUP.name]) == (0,)
     assert log.count("utterances") == 0
+
+
+def _add(client, age_s):
+    at_ms = round((time.time() - age_s) * 1000)
+    return client.xadd(keys.log("utterances", 0), record().fields(), id=f"{at_ms}-0")
+
+
+def test_acknowledged_entries_are_kept_a_while(log, client):
+    """What is acknowledged stays as long as scores are compared with it, and not much longer."""
+    for age_s in (COMPARED_S + 90, COMPARED_S + 30, 1):
+        _add(client, age_s)
+    for entry in log.read(_GROUP, count=3):
+        log.acknowledge(_GROUP, entry)
+    assert log.lags("utterances", [_GROUP.name]) == (0,)
+    kept_s = [time.time() - entry.written_at_ms / 1000 for entry in log.entries("utterances")]
+    assert [round(each, -1) for each in kept_s] == [COMPARED_S + 30, 0]
+    since_s = time.time() - log.kept_since_ms("utterances") / 1000
+    assert COMPARED_S - 1 < since_s < COMPARED_S + 1
+
+
+@pytest.fixture(name="short_of_memory")
+def _short_of_memory(client):
+    """Redis uses four fifths of its memory."""
+    client.config_set("maxmemory", round(client.info("memory")["used_memory"] / 0.8))
+    yield
+    client.config_set("maxmemory", 0)
+
+
+def test_short_memory_keeps_nothing(log, client, short_of_memory):
+    """Where memory is short what is acknowledged goes at once, and what is left says since when."""
+    began_ms = time.time() * 1000
+    _add(client, 2)
+    (entry,) = log.read(_GROUP)
+    log.acknowledge(_GROUP, entry)
+    _add(client, 1)
+    assert log.lags("utterances", [_GROUP.name]) == (1,)
+    assert log.count("utterances") == 1
+    assert log.kept_since_ms("utterances") >= round(began_ms)
+
+
+def test_settled_is_below_what_is_in_hand(log):
+    """A group has settled what lies below its oldest entry in hand, or below all it has read."""
+    log.publish([record("call-0", "utterances") for _ in range(3)])
+    partition = record("call-0").partition
+    assert log.settled("utterances", _GROUP.name)[partition] == 1
+    assert set(log.settled("utterances", "nobody").values()) == {0}
+    assert set(log.settled("no-such-topic", _GROUP.name).values()) == {0}
+    first, second = log.read(_GROUP, count=2)
+    log.acknowledge(_GROUP, second)
+    assert log.settled("utterances", _GROUP.name)[partition] == first.offset
+    log.acknowledge(_GROUP, first)
+    assert log.settled("utterances", _GROUP.name)[partition] == second.offset + 1
+
+
+def test_settle_is_remembered(log):
+    """How far a group without members is, is kept, and holds back no trimming."""
+    _publish(log, 2)
+    offsets = {0: 0, 3: 5_000_001, 4: 5_000_000}
+    log.settle("utterances", "missing-sentiment", offsets)
+    kept = log.settled("utterances", "missing-sentiment")
+    assert {each: kept[each] for each in offsets} == {0: 1, 3: 5_000_001, 4: 5_000_000}
+
+
+@pytest.mark.parametrize("count", [3, 500, 501, 1200])
+def test_entries_between_are_read(log, count):
+    """Entries between two offsets are read whole, a page at a time; the end is none of them."""
+    log.publish([record("call-0", "utterances") for _ in range(count)])
+    partition = record("call-0").partition
+    every = log.entries("utterances")
+    begin = {partition: every[0].offset}
+    assert [*log.between("utterances", begin)] == every
+    assert [*log.between("utterances", begin, {partition: every[-1].offset})] == every[:-1]
+    assert [*log.between("utterances", {partition: every[1].offset}, begin)] == []
+
+
+def test_since_tells_times_apart(log, client):
+    """Reading since a time gives what was written then or later."""
+    for age_s in (20, 10):
+        _add(client, age_s)
+    since = log.since("utterances", round((time.time() - 15) * 1000))
+    assert len([*log.between("utterances", since)]) == 1
 
 
 def test_slowest_group_holds_log(log):
@@ -237,6 +319,10 @@ def test_absent_redis_is_unavailable():
         lambda: log.claim(_GROUP),
         lambda: log.ensure(_GROUP),
         lambda: log.lags("utterances", [_GROUP.name]),
+        lambda: log.settled("utterances", _GROUP.name),
+        lambda: log.settle("utterances", _GROUP.name, {0: 1}),
+        lambda: next(log.between("utterances", {0: 1})),
+        lambda: log.kept_since_ms("utterances"),
         lambda: log.report("dispatcher", {}),
         lambda: log.publish([record()]),
     ):
