@@ -2,7 +2,8 @@
 
 ``python -m eventing.deadletters``. ``POST /{topic}`` answers 202 once the letter is
 written. It shares no pod with what functions publish through, so that one outage
-cannot lose both a score and the dead letter of its utterance.
+cannot lose both a score and the dead letter of its utterance. ``POST /missing`` takes
+what a comparison found (`report`) and shows it to Prometheus.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
 
-from flask import Flask
+from flask import Flask, request
 
-from eventing import sink
+from eventing import report, sink
 from eventing.log import Log
+from eventing.meters import MissingMeters, SinkMeters
 from eventing.request import Event
+from eventing.topology import Topology
+from linewatch import exposition
 from linewatch.errors import BadEvent
 from linewatch.events import Record
 
@@ -39,16 +44,29 @@ def letter_of(headers: Mapping[str, str], body: bytes, topic: str) -> Record:
     return event.record(topic, attributes.get("partitionkey", ""))
 
 
-def create(event_log: Log, paths: sink.Paths) -> Flask:
-    """Return the app that writes dead letters to *event_log*; *paths* maps a path to its topic."""
-    return sink.create(event_log, paths, letter_of)
+def create(event_log: Log, known: Topology) -> Flask:
+    """Return the app that writes the dead letters of *known*'s sources to *event_log*."""
+    registry = exposition.registry()
+    found = MissingMeters(registry)
+    app = sink.create(event_log, paths_of(known), letter_of, SinkMeters(registry))
+    sources = [each.name for each in known.sources]
+
+    @app.post(report.PATH)
+    def _missing() -> tuple[str, int]:
+        found.show(*report.read(request.get_data(), sources))
+        return "", HTTPStatus.NO_CONTENT
+
+    return app
+
+
+def paths_of(known: Topology) -> sink.Paths:
+    """Return which path leads to which topic of dead letters."""
+    return {each: each for each in known.dead_letters}
 
 
 def main(env: Mapping[str, str]) -> int:
     """Serve until SIGTERM; return the exit status if nothing was started."""
-    return sink.serve(
-        env, "deadletters", lambda read: {each: each for each in read.dead_letters}, create
-    )
+    return sink.serve(env, "deadletters", paths_of, create)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from linewatch import exposition
 
@@ -74,6 +74,29 @@ class DispatcherMeters:
         return exposition.text(self._registry)
 
 
+class MissingMeters:
+    """What the last comparison found; counts itself as one, so that none since is noticed."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._missing = Gauge(
+            "linewatch_missing_events",
+            "Events without a result or a dead letter, by the last comparison",
+            _SOURCE,
+            registry=registry,
+        )
+        self._checked = Gauge(
+            "linewatch_missing_checked_timestamp_seconds",
+            "When the last comparison was made, or this process started",
+            registry=registry,
+        )
+        self._checked.set_to_current_time()
+
+    def show(self, source: str, missing: int) -> None:
+        """Note what a comparison found just now."""
+        self._missing.labels(source).set(missing)
+        self._checked.set_to_current_time()
+
+
 class Taking(StrEnum):
     """What became of an event that was posted to the sink."""
 
@@ -83,10 +106,10 @@ class Taking(StrEnum):
 
 
 class SinkMeters:
-    """The counters of one sink process."""
+    """The counters of one sink process; another's may be shown beside, in *registry*."""
 
-    def __init__(self) -> None:
-        self._registry = exposition.registry()
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self._registry = registry or exposition.registry()
         self._events = Counter(
             "linewatch_sink_events",
             "Events posted to the sink",

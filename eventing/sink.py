@@ -90,14 +90,16 @@ def _check_json(body: bytes) -> None:
         raise BadEvent("the data is no JSON, though content-type says so") from error
 
 
-def create(event_log: Log, sinks: Paths, read: Reader = record_of) -> Flask:
+def create(
+    event_log: Log, sinks: Paths, read: Reader = record_of, meters: SinkMeters | None = None
+) -> Flask:
     """Return the app that writes to *event_log* what *read* makes of a request.
 
     *sinks* maps a path to its topic.
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
-    meters, ready = SinkMeters(), Readiness(event_log.ping)
+    meters, ready = meters or SinkMeters(), Readiness(event_log.ping)
     for name in sinks:
         meters.begin(name)
 
@@ -175,26 +177,32 @@ def serve(
     env: Mapping[str, str],
     role: str,
     paths: Callable[[Topology], Paths],
-    app: Callable[[Log, Paths], Flask],
+    app: Callable[[Log, Topology], Flask],
 ) -> int:
-    """Serve *app* on *paths* until SIGTERM; return the exit status if nothing was started."""
+    """Serve *app* until SIGTERM; return the exit status if nothing was started.
+
+    *paths* tells which of its paths leads to which topic.
+    """
     log_to_stderr()
     try:
         told = settings.load(SinkSettings, env)
-        known = paths(topology.load(Path(told.manifests)))
+        read = topology.load(Path(told.manifests))
+        known = paths(read)
         event_log = log_of(told, known)
     except SettingsError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 2
     log.info("%s: %s on port %d", role, ", ".join(sorted(known)), told.port)
     bind = f"{told.host}:{told.port}"
-    Server(lambda: app(event_log, known), bind, _THREADS, event_log.close).run()
+    Server(lambda: app(event_log, read), bind, _THREADS, event_log.close).run()
     return 0
 
 
 def main(env: Mapping[str, str]) -> int:
     """Serve until SIGTERM; return the exit status if nothing was started."""
-    return serve(env, "sink", lambda read: read.sinks, create)
+    return serve(
+        env, "sink", lambda read: read.sinks, lambda event_log, read: create(event_log, read.sinks)
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from eventing import deadletters, topics, topology
@@ -15,8 +17,6 @@ from linewatch.events import Record
 from tests.eventing.subscriber import record, source
 from tests.kafka_broker import write_manifests
 
-_PATHS = {"dead-sentiment": "dead-sentiment"}
-
 
 @pytest.fixture(name="log")
 def _log(redis_url):
@@ -27,7 +27,7 @@ def _log(redis_url):
 
 @pytest.fixture(name="receiver")
 def _receiver(log):
-    return deadletters.create(log, _PATHS).test_client()
+    return deadletters.create(log, topology.load()).test_client()
 
 
 def _sent(made):
@@ -81,7 +81,7 @@ def test_other_path_is_404(receiver):
 def test_absent_log_is_503():
     """While the log is away the source is told to come again, and the server is not ready."""
     log = RedisLog.at(f"redis://127.0.0.1:{free_port()}/0", 0.5)
-    away = deadletters.create(log, _PATHS).test_client()
+    away = deadletters.create(log, topology.load()).test_client()
     event, _ = _sent(record())
     answer = away.post("/dead-sentiment", headers=event.headers("x"), data=event.body)
     assert answer.status_code == 503
@@ -95,15 +95,43 @@ def test_kafka_takes_letter(kafka, tmp_path):
     env = {**kafka.env, "MANIFESTS": str(tmp_path), "REDIS_URL": "redis://127.0.0.1:1/0"}
     assert topics.main(env) == 0
     topic = f"{prefix}-dead-sentiment"
-    assert topic in topology.load(tmp_path).dead_letters
-    log = log_of(settings.load(SinkSettings, env), {topic: topic})
-    receiver = deadletters.create(log, {topic: topic}).test_client()
+    known = topology.load(tmp_path)
+    assert topic in known.dead_letters
+    log = log_of(settings.load(SinkSettings, env), deadletters.paths_of(known))
+    receiver = deadletters.create(log, known).test_client()
     event, expected = _sent(record())
     answer = receiver.post(f"/{topic}", headers=event.headers("x"), data=event.body)
     assert (answer.status_code, receiver.get("/health/readiness").status_code) == (202, 204)
     log.close()
     (letter,) = kafka.read(topic)
     assert (letter.key, letter.headers) == (expected.key, expected.headers)
+
+
+def _shown(receiver, name):
+    text = receiver.get("/metrics").get_data(as_text=True)
+    return [float(each.split()[1]) for each in text.splitlines() if each.startswith(name)]
+
+
+def test_report_is_shown(receiver):
+    """What a comparison found is told to Prometheus, by source, with the time of it."""
+    began_s = time.time()
+    (started_s,) = _shown(receiver, "linewatch_missing_checked_timestamp_seconds")
+    assert abs(began_s - started_s) < 60
+    assert _shown(receiver, "linewatch_missing_events") == []
+    for missing in (3, 0):
+        answer = receiver.post("/missing", json={"source": "sentiment", "missing": missing})
+        assert (answer.status_code, answer.data) == (204, b"")
+        assert _shown(receiver, 'linewatch_missing_events{source="sentiment"}') == [missing]
+    (checked_s,) = _shown(receiver, "linewatch_missing_checked_timestamp_seconds")
+    assert checked_s > started_s
+
+
+def test_wrong_report_is_400(receiver):
+    """What is no report is refused with what it lacks, and shows nothing."""
+    answer = receiver.post("/missing", json={"source": "whoever", "missing": 1})
+    assert (answer.status_code, answer.json["status"]) == (400, 400)
+    assert "use sentiment, board-scores" in answer.json["detail"]
+    assert _shown(receiver, "linewatch_missing_events") == []
 
 
 @pytest.mark.parametrize("env", [{"PORT": "0"}, {"MANIFESTS": "/nowhere"}])

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from eventing import deadletters, sink
+from eventing import deadletters, sink, topology
 from eventing.meters import DispatcherMeters
 from linewatch.board import app as board_app
 from linewatch.decoder.app import app_of
@@ -80,8 +80,9 @@ def _sources_text():
 
 
 def _deadletters_text():
-    receiver = deadletters.create(SimpleNamespace(ping=None), {"dead-sentiment": "dead-sentiment"})
-    return receiver.test_client().get("/metrics").text
+    receiver = deadletters.create(SimpleNamespace(ping=None), topology.load()).test_client()
+    assert receiver.post("/missing", json={"source": "sentiment", "missing": 0}).status_code == 204
+    return receiver.get("/metrics").text
 
 
 @pytest.fixture(scope="module", name="texts")
