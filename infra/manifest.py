@@ -11,8 +11,9 @@ import yaml
 from linewatch.errors import SettingsError
 
 SERVING: Final = "serving.knative.dev"
-#: What kustomize copies a pod from, always at spec.template.spec.
-_WORKLOADS: Final = {"Deployment", "StatefulSet", "Job", "ContainerSource"}
+_CRON: Final = "CronJob"
+#: What makes pods, of spec.template; a CronJob makes Jobs, of spec.jobTemplate.
+_WORKLOADS: Final = {"Deployment", "StatefulSet", "Job", _CRON, "ContainerSource"}
 #: libyaml's reader, ten times as fast, where PyYAML was built with it.
 LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ROLE: Final = "app.kubernetes.io/name"
@@ -71,7 +72,8 @@ class Manifest:
     @property
     def template(self) -> Body:
         """The template of the pods it makes."""
-        return part(self.spec, "template")
+        job = part(part(self.spec, "jobTemplate"), "spec") if self.kind == _CRON else self.spec
+        return part(job, "template")
 
     @property
     def role(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from infra.manifest import Body, Manifest, part, role_of
 
@@ -104,6 +105,8 @@ def _pod_edges(workload: Manifest) -> Iterator[Edge]:
     for container in workload.containers:
         if any(port["containerPort"] in _APP for port in container.get("ports", ())):
             yield from _edges("monitoring", role, _APP)
+        for argument in container.get("args", ()):
+            yield from _report_edges(role, str(argument))
         told = {each["name"]: each for each in container.get("env", ())}
         if "HOST" in told:
             yield from _edges(role, "serving", _INGRESS)
@@ -111,6 +114,12 @@ def _pod_edges(workload: Manifest) -> Iterator[Edge]:
             yield from _edges(role, "kafka", _KAFKA)
         if "REDIS_URL" in told:
             yield from _redis_edges(role, part(told["REDIS_URL"], "valueFrom"))
+
+
+def _report_edges(role: str, argument: str) -> Iterator[Edge]:
+    """An argument that is a URL names the plain Service that is told something."""
+    url = urlsplit(argument)
+    return _edges(role, str(url.hostname), _APP) if url.scheme == "http" else iter(())
 
 
 def _redis_edges(role: str, value_from: Body) -> Iterator[Edge]:

@@ -15,6 +15,8 @@ _STATEFUL: Final = "decoder"
 _GRACE_S: Final = 60
 #: A restricted pod may mount no more than these; a claim of a StatefulSet is no volume here.
 _VOLUMES: Final = {"configMap", "secret", "emptyDir", "persistentVolumeClaim"}
+#: Their pods end by themselves: nothing asks whether they are alive.
+_ENDING: Final = {"Job", "CronJob"}
 _SECRET: Final = re.compile(r"TOKEN|PASSWORD|COOKIE_KEY|SECRET")
 #: Names a file that holds the secret: it is read again when the Secret changes.
 _IN_FILE: Final = "_FILE"
@@ -35,7 +37,7 @@ def faults(manifest: Manifest) -> Iterator[str]:
     for container in manifest.containers:
         found += _container_faults(container)
         found += _secret_faults(manifest.pod, container)
-    for container in () if manifest.kind == "Job" else manifest.pod["containers"]:
+    for container in () if manifest.kind in _ENDING else manifest.pod["containers"]:
         found += _probe_faults(container)
     if manifest.is_ksvc:
         found += _ksvc_faults(manifest)

@@ -99,9 +99,12 @@ class Cluster:
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
 
     def pods(self, selector):
-        """Return the pods that *selector* finds, without those that are ending."""
+        """Return the pods that *selector* finds, without those that are ending or have ended."""
         items = self.get("pods", "-l", selector)["items"]
-        return [_pod(each) for each in items if "deletionTimestamp" not in each["metadata"]]
+        here = [
+            each for each in items if each["status"].get("phase") not in {"Succeeded", "Failed"}
+        ]
+        return [_pod(each) for each in here if "deletionTimestamp" not in each["metadata"]]
 
     def pods_of(self, service):
         """Return the pods of a Knative Service, without those that are ending."""

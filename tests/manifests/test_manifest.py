@@ -48,6 +48,7 @@ def test_api_is_split(api, group, version):
         ("Deployment", "gateway", "gateway"),
         ("StatefulSet", "redis", "redis"),
         ("Job", "topics", "topics"),
+        ("CronJob", "missing", "missing"),
     ],
 )
 def test_pods_are_found(kind, name, role):

@@ -34,7 +34,7 @@ def test_every_file_is_read():
     files = [file for name in folders for file in ROOT.glob(f"infra/{name}/**/*.yaml")]
     listed = [file for file in files if file.name != "kustomization.yaml"]
     read = {each.file for each in Folders().all()}
-    patches = {"infra/components/kafka-tls/secrets.yaml"}
+    patches = {f"infra/components/kafka-tls/{name}.yaml" for name in ("secrets", "cron-secrets")}
     assert {str(file.relative_to(ROOT)) for file in listed} - patches <= read
 
 

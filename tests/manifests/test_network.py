@@ -36,6 +36,8 @@ def test_needed_edges_are_the_roads():
         ("topics", "kafka"),
         ("eventing", "deadletters"),
         ("deadletters", "kafka"),
+        ("missing", "deadletters"),
+        ("missing", "kafka"),
         ("viewers", "dashboard"),
     }
     watched = {target for source, target in pairs if source == "monitoring"}
@@ -63,6 +65,8 @@ def test_knatives_own_doors_are_open():
         ("sentiment", "spec/egress", "no egress rule for sentiment -> eventing:8080"),
         ("board", "spec/ingress/0/ports/3", "no ingress rule for serving -> board:9090"),
         ("dashboard", "spec/ingress/0", "no ingress rule for viewers -> dashboard:8080"),
+        ("missing", "spec/egress/0", "no egress rule for missing -> deadletters:8080"),
+        ("deadletters", "spec/ingress/2", "no ingress rule for missing -> deadletters:8080"),
         ("deadletters", "spec/ingress/0", "no ingress rule for eventing -> deadletters:8080"),
     ],
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from eventing import topology
+from eventing import report, topology
 from eventing.delivery import IN_FLIGHT
 from infra.manifests import ROOT
 from linewatch import events
@@ -157,6 +158,29 @@ def test_dead_letters_have_a_receiver():
             assert ref == {"apiVersion": "v1", "kind": "Service", "name": service.name}
 
 
+def test_missing_reports_to_the_receiver():
+    """The comparison tells its result where the receiver of dead letters takes it."""
+    (container,) = one("CronJob", "missing").containers
+    url = urlsplit(container["args"][container["args"].index("--report") + 1])
+    assert (url.hostname, url.path) == (one("Service", "deadletters").name, report.PATH)
+    assert "--deliver" in container["args"]
+    assert one("CronJob", "missing").spec["concurrencyPolicy"] == "Forbid"
+
+
+def test_broker_gives_answers_time():
+    """Behind a Broker an utterance is missing only when its Trigger must have given it up."""
+    patch = next(
+        each["patch"]
+        for each in _kustomization(BROKER)["patches"]
+        if each["target"] == {"kind": "CronJob", "name": "missing"}
+    )
+    ((_, _, age_s),) = [each["value"].partition("=") for each in yaml.safe_load(patch)]
+    delivery = topology.load().source("sentiment").delivery
+    tries = range(1, delivery.retries + 1)
+    longest_s = (len(tries) + 1) * delivery.timeout_s + sum(map(delivery.delay_s, tries))
+    assert longest_s < int(age_s)
+
+
 def test_gateway_calls_the_decoder():
     """The simulated lines call the decoder by its name in the cluster, a replica a line."""
     (container,) = one("Deployment", "gateway").containers
@@ -189,3 +213,15 @@ def test_redis_keeps_what_it_took():
     assert told["--appendonly"] == "yes"
     assert told["--maxmemory-policy"] == "noeviction"
     assert (told["--maxmemory"], container["resources"]["limits"]["memory"]) == ("512mb", "1Gi")
+
+
+def test_cron_jobs_get_the_same_secrets():
+    """A CronJob is told of Kafka what the other roles are, where its pods lie."""
+    folder = ROOT / "infra/components/kafka-tls"
+    told, deeper = (
+        yaml.safe_load((folder / name).read_text())
+        for name in ("secrets.yaml", "cron-secrets.yaml")
+    )
+    for each in told:
+        each["path"] = f"/spec/jobTemplate{each['path']}"
+    assert deeper == told

@@ -21,7 +21,7 @@ def _faults(kind, name, path, value):
 def test_no_pod_breaks_a_rule():
     """Every pod of every folder is restricted, bounded and probed."""
     manifests = Folders().all()
-    assert len([each for each in manifests if each.pod is not None]) >= 11
+    assert len([each for each in manifests if each.pod is not None]) >= 13
     assert [fault for each in manifests for fault in pod_rules.faults(each)] == []
 
 
@@ -109,6 +109,13 @@ def test_decoder_fault_is_seen(name, value, said):
 
 def test_job_needs_no_probe():
     """A Job ends by itself, so nothing asks whether it is alive."""
-    container = one("Job", "topics").pod["containers"][0]
-    assert "livenessProbe" not in container
-    assert [*pod_rules.faults(one("Job", "topics"))] == []
+    for job in (one("Job", "topics"), one("CronJob", "missing")):
+        assert "livenessProbe" not in job.pod["containers"][0]
+        assert [*pod_rules.faults(job)] == []
+
+
+def test_pods_of_cron_jobs_are_seen():
+    """The pods of a CronJob lie deeper, and are held to the same rules."""
+    path = f"spec/jobTemplate/{_BOX}/securityContext/runAsNonRoot"
+    (fault,) = _faults("CronJob", "missing", path, False)
+    assert "runAsNonRoot must be True" in fault
