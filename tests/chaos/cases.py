@@ -15,6 +15,7 @@ from tests.chaos import (
     outage,
     overload,
     real,
+    receiver,
     rollout,
     soak,
     trickle,
@@ -283,6 +284,9 @@ SHORT = {
     "function-kills": functions.killed,
     "group-away": groups.away,
     "letters-refused": groups.letters_refused,
+    "receiver-refusing": receiver.refusing,
+    "receiver-hanging": receiver.hanging,
+    "receiver-dying": receiver.dying,
     "overload": overload.overload,
     "trickle": trickle.trickled,
 }

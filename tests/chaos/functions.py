@@ -18,7 +18,8 @@ from tests.chaos.verdict import Verdict
 CALLS = 20
 UP_S = 60
 DELIVERED_S = 120
-_FUNCTIONS = "sentiment=linewatch.sentiment.app:create(),board=linewatch.board.app:create()"
+#: The activator's functions.
+FUNCTIONS = "sentiment=linewatch.sentiment.app:create(),board=linewatch.board.app:create()"
 #: Function -> its group, and the topic it reads.
 _READS = {
     "sentiment": ("linewatch-sentiment", "utterances"),
@@ -49,14 +50,14 @@ def killed(_, rounds=2, each=10):
 
 
 def _await(board, count):
-    within(DELIVERED_S, lambda: _scored(board) >= count, f"{count} events are shown", 0.1)
+    within(DELIVERED_S, lambda: scored(board) >= count, f"{count} events are shown", 0.1)
 
 
 def _start(stack, site):
     sink, activator = free_port(), free_port()
     home = f"http://127.0.0.1:{sink}"
     stack.enter_context(running(site, "sink", PORT=str(sink)))
-    told = {"FUNCTIONS": _FUNCTIONS, "SINKS": f"sentiment={home}/scores,board={home}/alerts"}
+    told = {"FUNCTIONS": FUNCTIONS, "SINKS": f"sentiment={home}/scores,board={home}/alerts"}
     process = stack.enter_context(running(site, "activator", PORT=str(activator), **told))
     url = f"http://127.0.0.1:{activator}/{{name}}"
     stack.enter_context(running(site, "dispatcher", SERVICE_URL=url))
@@ -84,7 +85,8 @@ def _is(pid, word):
         return False
 
 
-def _scored(board):
+def scored(board):
+    """Return how many utterances are shown with their score."""
     return sum(row.utterances for row in board.snapshot("default").rows)
 
 
