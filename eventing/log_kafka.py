@@ -42,6 +42,7 @@ _METADATA_S: Final = 10.0
 _HANDED_OUT: Final = 1_000_000
 _FETCHED_BYTES: Final = 65_536
 _AGAIN_S: Final = 0.1
+_NO_WAIT_MS: Final = 10
 #: How much of a topic's retention is looked at when its records are compared.
 _COMPARED: Final = 0.9
 #: Many write at once here: events that share a request save a sixth of the sink's CPU.
@@ -357,7 +358,9 @@ class KafkaLog:
             self._idle.append(consumer)
 
     def _consumer(self) -> Any:  # noqa: ANN401 - kafka-python has no types
-        return self.brokers.connect(KafkaConsumer, metrics_enabled=False)
+        # What is read is there already: a fetch that waits for more holds the next one up.
+        options = {"fetch_max_wait_ms": _NO_WAIT_MS, "metrics_enabled": False}
+        return self.brokers.connect(KafkaConsumer, **options)
 
 
 def _read_up_to(consumer: Any, spans: _Spans, wait_s: float) -> Iterator[Any]:  # noqa: ANN401 - kafka-python has no types
