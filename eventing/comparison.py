@@ -23,6 +23,8 @@ from linewatch.events import Record
 #: Whose clock wrote a score may be so much behind the clock that wrote its utterance.
 _CLOCKS_MS: Final = 300_000
 _PUBLISHED_AT_ONCE: Final = 250
+#: Utterances of a partition that one run looks at: of a long log the next run reads on.
+_A_RUN: Final = 50_000
 Offsets = Mapping[int, int]
 
 
@@ -50,11 +52,19 @@ class Comparison:
     Every method raises `Unavailable` while the log is away.
     """
 
-    def __init__(self, event_log: Log, source: Source, scores: str, most: int = BATCH) -> None:
+    def __init__(
+        self,
+        event_log: Log,
+        source: Source,
+        scores: str,
+        most: int = BATCH,
+        a_run: int = _A_RUN,
+    ) -> None:
         self._log = event_log
         self._source = source
         self._results = (scores, source.delivery.dead_letter_topic)
         self._most = most
+        self._a_run: float = a_run
         self._begin: Offsets = {}
         self._end: Offsets = {}
 
@@ -73,6 +83,7 @@ class Comparison:
         log is sure to hold the scores of; at nothing younger than *age_s*.
         """
         self._bound(now_ms, age_s, everything)
+        self._a_run = math.inf if everything else self._a_run
         count = 0
         with closing(self._missing()) as missing:
             while several := list(islice(missing, _PUBLISHED_AT_ONCE)):
@@ -110,15 +121,17 @@ class Comparison:
         yield from self._judged(left)
 
     def _batches(self, partition: int) -> Iterator[Unmatched]:
-        begin, end = self._begin.get(partition, 0), self._end[partition]
+        span = {partition: self._begin.get(partition, 0)}, {partition: self._end[partition]}
         batch = Unmatched(self._most)
-        for utterance in self._log.between(
-            self._source.topic, {partition: begin}, {partition: end}
-        ):
-            batch.add(utterance)
-            if batch.is_full:
-                yield batch
-                batch = Unmatched(self._most)
+        with closing(self._log.between(self._source.topic, *span)) as utterances:
+            for count, utterance in enumerate(utterances, start=1):
+                batch.add(utterance)
+                if batch.is_full:
+                    yield batch
+                    batch = Unmatched(self._most)
+                if count >= self._a_run:
+                    self._end = {**self._end, partition: utterance.offset + 1}
+                    break
         yield batch
 
     def _judged(self, left: Unmatched) -> Iterator[Entry]:

@@ -69,10 +69,10 @@ class Road:
         found = self.log.between(topic, self.log.since(topic, 0))
         return [Record.of_fields(entry.fields) for entry in found]
 
-    def run(self, most=20_000, **told):
+    def run(self, most=20_000, a_run=50_000, **told):
         """Compare; return what was found, and the ids that were told."""
         names = []
-        comparison = Comparison(self.log, self.source, self.scores, most)
+        comparison = Comparison(self.log, self.source, self.scores, most, a_run)
         found = comparison.run(
             lambda entry: names.append(_name(entry.fields)), now_ms=_now_ms(), **told
         )
@@ -137,6 +137,17 @@ def test_batches_find_the_same(road, most):
     road.score(*said[::2])
     road.settle()
     assert road.run(most=most) == (Found(12, 0), sorted(said[1::2]))
+
+
+def test_long_log_takes_several_runs(road):
+    """A run looks at so many utterances of a partition, and the next one goes on there."""
+    said = [("a", n) for n in range(7)]
+    road.say(*said)
+    road.settle()
+    found = [road.run(a_run=3, deliver=True)[1] for _ in range(4)]
+    assert found == [said[:3], said[3:6], said[6:], []]
+    road.settle()
+    assert road.run(a_run=3, everything=True) == (Found(7, 0), said)
 
 
 def test_unsettled_is_not_missing(road):
