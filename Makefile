@@ -1,6 +1,6 @@
 # Linewatch. `make` alone lists what there is to make.
 .DEFAULT_GOAL := help
-.PHONY: help image demo test check lint types style manifests bench chaos chaos-long chaos-demo attack cluster-test cluster-bench model lock clean install install-dev
+.PHONY: help image demo deploy test check lint types style manifests bench chaos chaos-long chaos-demo attack cluster-test cluster-bench model lock clean install install-dev
 export PYTHONPATH := functions:.
 export LINES ?= 8
 export LOG ?= redis
@@ -14,6 +14,8 @@ PART ?= kills
 ATTACKS ?= 10000
 ATTACKED := tests/e2e/test_hostile_events.py tests/linewatch/decoder/test_openapi.py tests/linewatch/serving/test_worker.py
 CLUSTER ?=
+OVERLAY ?= dev
+DEPLOY ?=
 PYTHON := .venv/bin/python
 METRICS := ../shared/tools/style_metrics.py
 # The lock takes no release younger than a week.
@@ -36,6 +38,9 @@ check: install-dev lint types style manifests test ## everything CI checks
 
 bench: install-dev model ## measure, and print the table of figures
 	@PYTHONPATH=$(PYTHONPATH):tests $(PYTHON) -m tests.bench $(BENCHES)
+
+deploy: ## bring it onto kubectl's cluster (OVERLAY=dev, DEPLOY="--image NAME:TAG --dry-run ...")
+	@sh infra/deploy.sh $(OVERLAY) $(DEPLOY)
 
 cluster-test: install-dev model ## test on a real cluster: the box, or KUBECONFIG's (CLUSTER_FULL=1, CLUSTER="-m core")
 	@$(PYTHON) -m pytest -p no:cacheprovider tests/cluster --durations=0 --durations-min=1 -v $(CLUSTER)
