@@ -1,39 +1,106 @@
 # What the demos share. Every demo needs kubectl and kn, pointed at a cluster on which Linewatch runs;
 # NAMESPACE says where (linewatch). LINES is how many simulated lines a demo starts where no calls are live (8).
+# What a demo changes it puts back, also where it fails or is interrupted; with KEEP=1 it leaves all as it is.
 set -euo pipefail
 NAMESPACE=${NAMESPACE:-linewatch}
 LINES_WANTED=${LINES:-8}
+KEEP=${KEEP:-}
+# How many times as long as usual a demo waits for anything: more on a slow node.
+PATIENCE=${PATIENCE:-1}
 DEMOS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+NOTES=$(mktemp -d)
 
 k() { kubectl --namespace "$NAMESPACE" "$@"; }
 shows() { printf '== %s\n' "$*"; }
 say() { printf '   %s\n' "$*"; }
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 
+changed=()
+put_back() { changed=("$*" ${changed[@]+"${changed[@]}"}); } # put_back COMMAND...: when the demo ends; the last change first
+undo() {
+    local each status=0
+    for each in ${changed[@]+"${changed[@]}"}; do
+        if [ -n "$KEEP" ]; then
+            say "KEEP is set, so this is left to you: $each"
+        elif ! (eval "$each"); then
+            printf 'FAILED: could not put back what was: %s\n' "$each" >&2
+            status=1
+        fi
+    done
+    changed=()
+    return "$status"
+}
+finish() {
+    local status=$1
+    trap - EXIT
+    trap '' INT TERM HUP # what was changed is put back first
+    undo || status=1
+    rm -rf "$NOTES"
+    exit "$status"
+}
+trap 'finish $?' EXIT
+trap 'exit 130' INT TERM HUP
+
+watched= # a file that gets a snapshot at each look while something is awaited
 await() { # await SECONDS WHAT COMMAND...: until the command succeeds
-    local until=$((SECONDS + $1)) what=$2 begun=$SECONDS
+    local until=$((SECONDS + $1 * PATIENCE)) what=$2 begun=$SECONDS
     shift 2
     until "$@"; do
         [ "$SECONDS" -lt "$until" ] || fail "not within $((SECONDS - begun)) s: $what"
+        [ -z "$watched" ] || snapshot >>"$watched" || :
         sleep 1
     done
     say "$what (after $((SECONDS - begun)) s)"
 }
 
-pods() { # pods SERVICE: name and address of every pod that is not ending, one a line
+all_pods() { # all_pods SERVICE: name, address and "ending" or "up" of every pod, one a line
     k get pods --selector "serving.knative.dev/service=$1" --output go-template='
-{{- range .items}}{{if not .metadata.deletionTimestamp}}{{if .status.podIP}}
-{{- .metadata.name}} {{.status.podIP}}{{"\n"}}{{end}}{{end}}{{end}}'
+{{- range .items}}{{if .status.podIP}}{{.metadata.name}} {{.status.podIP}}
+{{- if .metadata.deletionTimestamp}} ending{{else}} up{{end}}{{"\n"}}{{end}}{{end}}'
 }
+pods() { all_pods "$1" | sed -n 's/ up$//p'; } # name and address of every pod that is not ending
 count() { pods "$1" | wc -l; }
-has_pods() { [ "$(count "$1")" "$2" "$3" ]; }                   # has_pods sentiment -eq 0
+has_pods() { [ "$(count "$1")" "$2" "$3" ]; } # has_pods sentiment -eq 0
 is_without_pods() { # is_without_pods REVISION: also none that is ending
     local left
     left=$(k get pods --selector "serving.knative.dev/revision=$1" --output name) && [ -z "$left" ]
 }
+is_alone() { # is_alone REVISION: the decoder has pods of no other one
+    ! all_pods decoder | grep -v "^$1-" | grep -q .
+}
 latest() { k get ksvc "$1" --output 'jsonpath={.status.latestReadyRevisionName}'; }
 services() { kn service list --namespace "$NAMESPACE"; }
 update() { kn service update --namespace "$NAMESPACE" "$@" >/dev/null; }
+
+AUTOSCALING=autoscaling.knative.dev
+scale_setting() { # scale_setting min-scale: its value, or nothing
+    k get ksvc decoder --output "jsonpath={.spec.template.metadata.annotations.autoscaling\\.knative\\.dev/$1}"
+}
+as_it_is() { # as_it_is min-scale: what makes it again what it is now
+    local value
+    value=$(scale_setting "$1")
+    printf -- '--annotation-revision %s/%s' "$AUTOSCALING" "$1${value:+=$value}"
+    [ -n "$value" ] || printf -- '-'
+}
+scale_decoder() { # scale_decoder N: N decoders at least, and more allowed where fewer were
+    local most
+    most=$(scale_setting max-scale)
+    put_back "update decoder $(as_it_is min-scale) $(as_it_is max-scale)"
+    if [ "${most:-0}" -gt 0 ] && [ "$most" -lt "$1" ]; then
+        say "max-scale is $most: raising it to $1 too"
+        update decoder --scale-min "$1" --scale-max "$1"
+    else
+        update decoder --scale-min "$1"
+    fi
+}
+scale_back() { # what scale_decoder changed, and wait for the calls to move back
+    local scaled
+    [ -z "$KEEP" ] || { undo; return; }
+    scaled=$(latest decoder)
+    undo
+    await 300 "no pod of $scaled is left, its calls are with $(latest decoder)" is_without_pods "$scaled"
+    spread
+}
 
 ready_decoder() { # the youngest, which is the last to be ended by whatever the demo does: POD CONTAINER
     k get pods --selector serving.knative.dev/service=decoder --sort-by .metadata.creationTimestamp --output go-template='
@@ -57,10 +124,22 @@ sessions() { # see there; a busy node may be slower than the store's time-out
     done
     in_decoder sessions.py
 }
+snapshot() { # CALL/CHANNEL POD MOVES NEXT_SEQ of every live channel; "-" is a pod that is no more
+    sessions >"$NOTES/sessions" || return 1
+    all_pods decoder >"$NOTES/pods" || return 1
+    awk 'FILENAME == ARGV[1] {name[$2] = $1; next}
+        $1 == "pod" {split($3, url, "[/:]+"); if (url[2] in name) pod[$2] = name[url[2]]; next}
+        {print $2, ($5 in pod ? pod[$5] : "-"), $3, $4}' "$NOTES/pods" "$NOTES/sessions"
+}
 live() { sessions | awk '$1 == "session"' | wc -l; }
 enough_live() { [ "$(live)" -ge "$1" ]; }
+none_live() { # and it is known, not only unanswered
+    local now
+    now=$(sessions) && ! grep -q '^session' <<<"$now"
+}
 
-lines_were=
+lines_now() { k get deployment gateway --output 'jsonpath={.spec.replicas}'; }
+set_lines() { k scale deployment gateway --replicas "$1" >/dev/null; }
 with_live_calls() { # make sure that calls are live; the lines that this starts are stopped at the demo's end
     local now
     now=$(live)
@@ -68,24 +147,22 @@ with_live_calls() { # make sure that calls are live; the lines that this starts 
         say "$now channels are live"
         return
     fi
-    lines_were=$(k get deployment gateway --output 'jsonpath={.spec.replicas}')
-    trap 'k scale deployment gateway --replicas "$lines_were" >/dev/null' EXIT
+    put_back "set_lines $(lines_now)"
     say "no calls: scaling the gateway to $LINES_WANTED lines"
-    k scale deployment gateway --replicas "$LINES_WANTED" >/dev/null
-    await 180 "$LINES_WANTED lines are live" enough_live "$LINES_WANTED"
+    set_lines "$LINES_WANTED"
+    await 180 "$LINES_WANTED channels are live" enough_live "$LINES_WANTED"
 }
 
 named_pods() { # the pods of sessions.py by their Kubernetes names: NAME SESSIONS
     local seen
-    seen=$(mktemp)
+    seen=$NOTES/seen
     sessions >"$seen"
     { pods decoder; sed -n 's/^pod /pod /p' "$seen"; } | awk '
         $1 != "pod" {name[$2] = $1; next}
         {split($3, url, "[/:]+"); print (url[2] in name ? name[url[2]] : "(ending) " url[2]), $4}'
-    rm -f "$seen"
 }
 spread() { named_pods | while read -r line; do say "$line"; done; }
 is_spread() { # no decoder owns more than 1.5 times its share
     sessions | awk '$1 == "pod" {pods++; total += $4; if ($4 > most) most = $4}
-                    END {exit !(pods > 1 && most * pods * 2 <= total * 3)}'
+                    END {exit !(pods > 1 && total > 0 && most * pods * 2 <= total * 3)}'
 }

@@ -35,7 +35,7 @@ def look(cluster):
     return Spread(
         {address: int(count) for _, address, count in pods},
         {address: pod_id for pod_id, address, _ in pods},
-        {name: int(moves) for name, moves, _ in channels},
+        {name: int(moves) for name, moves, *_ in channels},
     )
 
 

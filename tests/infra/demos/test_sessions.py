@@ -23,22 +23,36 @@ def _store(redis_url):
 
 def test_tells_of_decoders(store):
     """A living decoder is told with its address and how many sessions it owns."""
-    assert list(sessions.told(store)) == ["pod pod-1 http://10.0.0.1:8080 1"]
+    assert list(sessions.told(store, nobody)) == ["pod pod-1 http://10.0.0.1:8080 1"]
 
 
 def test_tells_of_live_channels(store):
-    """A channel is told with how often its owner changed (not by claiming anew), and its step."""
+    """A channel is told with its moves (claiming anew is none), its step and its owner."""
     claim(store)
     claim(store)
-    assert list(sessions.told(store))[1:] == ["session call-1/agent 0 0"]
+    told = list(sessions.told(store, lambda key: f"owner-of-{key.call}"))
+    assert told[1:] == ["session call-1/agent 0 0 owner-of-call-1"]
+
+
+def test_unowned_channel_is_told(store):
+    """A channel that nobody owns has a dash for an owner."""
+    claim(store)
+    assert list(sessions.told(store, nobody))[1:] == ["session call-1/agent 0 0 -"]
 
 
 def test_runs_from_standard_input(redis_url, store, monkeypatch, capsys):
-    """The file alone is enough: it finds the store by REDIS_URL."""
+    """The file alone is enough: it finds the store by REDIS_URL, and the owner there."""
+    claim(store)
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setattr(sys, "argv", ["-"])
     runpy.run_path(sessions.__file__, run_name="__main__")
-    assert capsys.readouterr().out.splitlines() == list(sessions.told(store))
+    told = capsys.readouterr().out.splitlines()
+    assert told == list(sessions.told(store, lambda _: "pod-1"))
+
+
+def nobody(_):
+    """Own nothing."""
+    return ""
 
 
 def claim(store):
