@@ -45,8 +45,7 @@ def _image(bare):
 @pytest.fixture(scope="session", name="cluster")
 def _cluster(bare, image):
     """The cluster with everything applied and Ready."""
-    deployment.apply(bare, "box", image)
-    deployment.wait_ready(bare)
+    deployment.deploy(bare, "box", image)
     return bare
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.cluster.kube import BOX, NAMESPACE, ROOT, eventually, run
+from tests.cluster.kube import BOX, NAMESPACE, ROOT, run
 
 NAME = "dev.local/linewatch"
 #: What the image is made of; anything else may change without a new one.
@@ -18,8 +18,9 @@ PARTS = (
     *("functions", "eventing", "streamlit_app", ".streamlit", "pyproject.toml"),
     *("requirements.txt", "infra"),
     *(f":!infra/{each}" for each in ("base", "components", "demos", "overlays")),
+    *(":!infra/deploy", ":!infra/deploy.sh"),
 )
-_WORK = ROOT / ".linewatch" / "cluster"
+READY_S = 420
 
 
 def tag():
@@ -45,53 +46,10 @@ def image(cluster):
     return name
 
 
-def apply(cluster, overlay, name):
-    """Apply an overlay with image *name*, by a kustomization that only names the image."""
-    repository, _, its_tag = name.rpartition(":")
-    folder = _WORK / overlay
-    folder.mkdir(parents=True, exist_ok=True)
-    above = os.path.relpath(ROOT / "infra" / "overlays" / overlay, folder)
-    made = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [above],
-        "images": [{"name": NAME, "newName": repository, "newTag": its_tag}],
-    }
-    (folder / "kustomization.yaml").write_text(json.dumps(made))
-    run("kubectl", "apply", "-k", folder, env=cluster.env, timeout_s=180)
-
-
-def _not_ready(cluster):
-    """Name what is not Ready yet; a controller that has not looked yet is not Ready either."""
-    for kind in ("ksvc", "containersource", "sinkbinding", "broker", "trigger"):
-        for item in cluster.get(kind)["items"]:
-            status = item.get("status", {})
-            conditions = {each["type"]: each["status"] for each in status.get("conditions", [])}
-            seen = status.get("observedGeneration") == item["metadata"]["generation"]
-            if not seen or conditions.get("Ready") != "True":
-                yield f"{kind}/{item['metadata']['name']}"
-    for kind in ("deployments", "statefulsets"):
-        for item in cluster.get(kind, "-l", "!serving.knative.dev/service")["items"]:
-            status, wanted = item["status"], item["spec"].get("replicas", 1)
-            seen = status.get("observedGeneration") == item["metadata"]["generation"]
-            numbers = (status.get("updatedReplicas", 0), status.get("readyReplicas", 0))
-            if not seen or numbers != (wanted, wanted) or status.get("replicas", 0) != wanted:
-                yield f"{kind}/{item['metadata']['name']}"
-
-
-def wait_ready(cluster, timeout_s=420):
-    """Wait until everything of the namespace is Ready."""
-    missing = []
-
-    def all_ready():
-        missing[:] = _not_ready(cluster)
-        return not missing
-
-    try:
-        eventually(all_ready, timeout_s, every_s=2)
-    except AssertionError:
-        pods = cluster.kubectl("get", "pods", "-o", "wide")
-        raise AssertionError(f"not Ready in {timeout_s} s: {missing}\n{pods}") from None
+def deploy(cluster, overlay, name):
+    """Bring an overlay with image *name* onto the cluster as a user does; all is Ready then."""
+    command = ("sh", "infra/deploy.sh", overlay, "--image", name, "--timeout", f"{READY_S}s")
+    print(run(*command, env=cluster.env, timeout_s=READY_S + 120))  # noqa: T201 - for `pytest -s`
 
 
 def render(cluster, overlay):

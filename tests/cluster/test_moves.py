@@ -39,7 +39,8 @@ def test_decoders_scale_out(cluster, disturbed):
 
     def scale_out():
         # A busy test node starts decoders so far apart that a call may move to each.
-        cluster.demo("20-scale-out", SCALE=str(MOST_DECODERS), MOST_MOVES="2")
+        kept = {"KEEP": "1", "SCALE": str(MOST_DECODERS), "MOST_MOVES": "2"}
+        cluster.demo("20-scale-out", **kept)
         cluster.demo("50-load-spread")
 
     disturbed(4, 170, scale_out)

@@ -66,10 +66,9 @@ def test_traffic_splits_and_returns(cluster, topics, gate, run):
 @pytest.mark.timeout(900)
 def test_broker_scores_too(cluster, image, topics, gate, run):
     """With a Broker and Triggers on the road, a call is scored by replies and shown."""
-    deployment.apply(cluster, "box-broker", image)
     cluster.kubectl("delete", "sinkbinding/sentiment", "containersource/board-scores")
     try:
-        deployment.wait_ready(cluster)
+        deployment.deploy(cluster, "box-broker", image)
         (call,) = calls_of(run, 1, 20)
         with Playing([call], [line_of(call, gate)]) as playing:
             playing.end()
@@ -78,5 +77,4 @@ def test_broker_scores_too(cluster, image, topics, gate, run):
         eventually(lambda: on_board(cluster, call.call) == len(said), 60)
     finally:
         cluster.kubectl("delete", "trigger,broker", "--all")
-        deployment.apply(cluster, "box", image)
-        deployment.wait_ready(cluster)
+        deployment.deploy(cluster, "box", image)

@@ -19,8 +19,7 @@ def main(names):
         cluster = kube.connect()
     except kube.Unusable as error:
         sys.exit(f"nothing can be measured: {error}")
-    deployment.apply(cluster, "box", deployment.image(cluster))
-    deployment.wait_ready(cluster)
+    deployment.deploy(cluster, "box", deployment.image(cluster))
     for name in names or BENCHES:
         sys.stdout.write(f"\n## {name}\n")
         for line in BENCHES[name](cluster):

@@ -207,10 +207,12 @@ def test_room_is_counted(played):
 
 
 def test_force_needs_no_room(played):
-    """With --force too little room is only noted."""
+    """With --force too little room is only noted, any other fault is one all the same."""
     played.objects = [node(cpu="500m"), storage_class()]
     code, told = played.run("--force")
     assert (code, "note: no room: 11 pods" in told) == (0, True)
+    played.objects = [node(), storage_class(default="false")]
+    assert fault(played, "--force").startswith("no StorageClass")
 
 
 def test_sidecar_is_counted(played):

@@ -78,11 +78,11 @@ def test_image_is_named(played, reason):
     played.fates["statefulset/redis"] = [WAITS]
     played.fates["job/topics"] = [{"conditions": []}]
     played.objects += [
-        pod("redis-0", {"app": "redis"}, states=[crashed()]),
-        pod("topics-x", JOB, states=[waiting(reason, "not found")]),
+        pod("topics-x", JOB, states=[crashed()]),
+        pod("redis-0", {"app": "redis"}, states=[waiting(reason, "not found")]),
     ]
     told, mend = verdict(played)
-    assert told == f"job/topics: pod topics-x: {reason}: not found"
+    assert told == f"statefulset/redis: pod redis-0: {reason}: not found"
     assert mend == "push the image, or name one that the nodes can pull: --image NAME:TAG"
 
 
