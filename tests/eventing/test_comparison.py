@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
@@ -68,6 +69,10 @@ class Road:
         topic = topic or self.source.topic
         found = self.log.between(topic, self.log.since(topic, 0))
         return [Record.of_fields(entry.fields) for entry in found]
+
+    def partitions(self, topic):
+        """Return the partitions in which *topic* has records."""
+        return {entry.partition for entry in self.log.between(topic, self.log.since(topic, 0))}
 
     def run(self, most=20_000, a_run=50_000, **told):
         """Compare; return what was found, and the ids that were told."""
@@ -137,6 +142,16 @@ def test_batches_find_the_same(road, most):
     road.score(*said[::2])
     road.settle()
     assert road.run(most=most) == (Found(12, 0), sorted(said[1::2]))
+
+
+def test_other_partition_is_looked_at(road):
+    """A score is found that its writer has put into another partition than the utterance."""
+    road.say(("a", 0))
+    made = score("a", 0, topic=road.scores)
+    road.log.publish([dataclasses.replace(made, key="other")])
+    assert road.partitions(road.scores).isdisjoint(road.partitions(road.source.topic))
+    road.settle()
+    assert road.run() == (Found(0, 0), [])
 
 
 def test_long_log_takes_several_runs(road):

@@ -307,6 +307,38 @@ def test_missing_topic_is_awaited(kafka, log, told, function, run):
     until(lambda: function.requests, within_s=_SOON_S)
 
 
+def test_retention_says_what_is_kept(kafka, log):
+    """A topic holds, but for the oldest tenth, what its retention promises; or everything."""
+    hourly, endless = unique("hourly"), unique("endless")
+    kafka.make_topics(hourly, configs={"retention.ms": "3600000"})
+    kafka.make_topics(endless, configs={"retention.ms": "-1"})
+    kept_s = time.time() - log.kept_since_ms(hourly) / 1000
+    assert 3240 - 5 < kept_s < 3240 + 5
+    assert log.kept_since_ms(endless) == 0
+
+
+def test_entries_since_a_time_are_read(log, told):
+    """Reading begins where a time falls, ends at an offset, and where nothing is younger."""
+    _publish(log, told, ["call-1"] * 3)
+    (partition,) = {each.partition for each in log.between(told.topic, log.since(told.topic, 0))}
+    every = [*log.between(told.topic, {partition: 0})]
+    assert [each.offset for each in every] == [0, 1, 2]
+    assert [*log.between(told.topic, {partition: 0}, {partition: 2})] == every[:2]
+    later = log.since(told.topic, every[-1].written_at_ms + 60_000)
+    assert later[partition] == 3
+    assert [*log.between(told.topic, later)] == []
+    assert log.since(told.topic, every[0].written_at_ms)[partition] == 0
+
+
+def test_settled_is_what_is_committed(log, told):
+    """A group has settled what lies below its commit; nothing before it has read."""
+    _publish(log, told, ["call-1"] * 3)
+    partition = next(log.between(told.topic, log.since(told.topic, 0))).partition
+    assert log.settled(told.topic, "missing-one")[partition] == 0
+    log.settle(told.topic, "missing-one", {partition: 2})
+    assert log.settled(told.topic, "missing-one")[partition] == 2
+
+
 def test_outage_is_unavailable():
     """While no broker answers every question is `Unavailable`, and leaves no thread."""
     told = {"KAFKA_BROKERS": "127.0.0.1:1", "KAFKA_CONNECT_S": "0.3"}
@@ -316,6 +348,11 @@ def test_outage_is_unavailable():
         away.ping,
         lambda: away.lags("utterances", ["group"]),
         lambda: away.publish([record()]),
+        lambda: away.settled("utterances", "group"),
+        lambda: away.settle("utterances", "group", {0: 1}),
+        lambda: away.since("utterances", 0),
+        lambda: away.kept_since_ms("utterances"),
+        lambda: next(away.between("utterances", {0: 0}, {0: 1})),
         lambda: away.feed(source(), Holder(), "test"),
     ):
         with pytest.raises(Unavailable):
