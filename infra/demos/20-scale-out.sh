@@ -17,7 +17,7 @@ shows "kn service update decoder --scale-min $SCALE"
 scale_decoder "$SCALE"
 new=$(latest decoder)
 [ "$new" != "$old" ] || fail "no new revision came: are there $SCALE decoders already?"
-await 180 "$SCALE decoders of $new are there" has_pods decoder -ge "$SCALE"
+await 180 "$SCALE decoders of $new are there" is_up "$new" "$SCALE"
 await 60 "no decoder owns more than 1.5 times its share" is_spread
 spread
 

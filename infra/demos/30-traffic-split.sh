@@ -44,7 +44,6 @@ spread
 if [ -z "$KEEP" ]; then
     shows "model and traffic as they were"
     undo
-    last=$(latest decoder)
-    await 300 "all calls are with $last, the model of before" is_alone "$last"
+    await 300 "all calls are with $(latest decoder), the model of before" is_settled
     spread
 fi

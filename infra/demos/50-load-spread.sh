@@ -11,7 +11,7 @@ if [ "$(count decoder)" -lt 2 ]; then
     old=$(latest decoder)
     scale_decoder 2
     scaled=1
-    await 180 "two decoders are there" has_pods decoder -ge 2
+    await 180 "two decoders of $(latest decoder) are there" is_up "$(latest decoder)" 2
     await 300 "no pod of $old is left" is_without_pods "$old"
 fi
 await 60 "no decoder owns more than 1.5 times its share" is_spread

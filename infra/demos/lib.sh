@@ -61,12 +61,19 @@ all_pods() { # all_pods SERVICE: name, address and "ending" or "up" of every pod
 pods() { all_pods "$1" | sed -n 's/ up$//p'; } # name and address of every pod that is not ending
 count() { pods "$1" | wc -l; }
 has_pods() { [ "$(count "$1")" "$2" "$3" ]; } # has_pods sentiment -eq 0
+is_up() { # is_up REVISION N: so many of its pods are there
+    [ "$(pods decoder | grep -c "^$1-")" -ge "$2" ]
+}
 is_without_pods() { # is_without_pods REVISION: also none that is ending
     local left
     left=$(k get pods --selector "serving.knative.dev/revision=$1" --output name) && [ -z "$left" ]
 }
-is_alone() { # is_alone REVISION: the decoder has pods of no other one
-    ! all_pods decoder | grep -v "^$1-" | grep -q .
+is_settled() { # every decoder is of a revision that has traffic: no call is about to move
+    local served
+    served=$(k get ksvc decoder --output 'jsonpath={.status.traffic[*].revisionName}') || return 1
+    all_pods decoder | awk -v served="$served" '
+        BEGIN {split(served, names, " "); for (each in names) has[names[each]]}
+        {revision = $1; sub(/-deployment-.*/, "", revision); if ($3 == "ending" || !(revision in has)) exit 1}'
 }
 latest() { k get ksvc "$1" --output 'jsonpath={.status.latestReadyRevisionName}'; }
 services() { kn service list --namespace "$NAMESPACE"; }
@@ -142,6 +149,7 @@ lines_now() { k get deployment gateway --output 'jsonpath={.spec.replicas}'; }
 set_lines() { k scale deployment gateway --replicas "$1" >/dev/null; }
 with_live_calls() { # make sure that calls are live; the lines that this starts are stopped at the demo's end
     local now
+    is_settled || await 300 "what was before has ended" is_settled
     now=$(live)
     if [ "$now" -ge 4 ]; then
         say "$now channels are live"

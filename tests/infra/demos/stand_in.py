@@ -173,13 +173,15 @@ def get(calls, arguments):
         tell(f"{calls.pods()[-1]} user-container True")
     else:
         for number, pod in enumerate(calls.pods()):
-            tell(f"{pod} 10.0.0.{number} up")
+            tell(f"{pod} 10.0.0.{number} {'ending' if calls.fails('settles') else 'up'}")
 
 
 def of_service(state, wanted):
     """A field of the decoder's Service."""
     if "latestReadyRevisionName" in wanted:
         return state["latest"]
+    if ".status.traffic" in wanted:
+        return " ".join(each["name"] for each in state["revisions"])
     if "env" in wanted:
         return state["env"].get("VOSK_MODEL_PATH", "")
     if ".spec.traffic" in wanted:

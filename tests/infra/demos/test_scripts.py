@@ -96,6 +96,7 @@ def test_passes_and_puts_back(stage, demo):
         (SENTIMENT, "wakes", "not by a pod of sentiment that woke"),
         (SENTIMENT, "sleeps", "s: sentiment has no pod"),
         (SCALE_OUT, "revision", "no new revision came"),
+        (SCALE_OUT, "settles", "what was before has ended"),
         (SCALE_OUT, "spread", "no decoder owns more than 1.5 times its share"),
         (SCALE_OUT, "moves", "no decoder owns more than 1.5 times its share"),
         (SPLIT, "revision", "no new revision came"),
