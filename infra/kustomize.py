@@ -23,7 +23,8 @@ from linewatch.errors import SettingsError
 #: The version that kubectl 1.35 has inside.
 VERSION: Final = "v5.7.1"
 _MODULE: Final = f"sigs.k8s.io/kustomize/kustomize/v5@{VERSION}"
-_BUILT: Final = Path(__file__).resolve().parents[1] / ".linewatch" / "bin" / f"kustomize-{VERSION}"
+#: Where an own build lies.
+BUILT: Final = Path(__file__).resolve().parents[1] / ".linewatch" / "bin" / f"kustomize-{VERSION}"
 _NONE: Final = (
     "there is no kustomize to render the overlays with: install kubectl, kustomize or go (which "
     "builds it), or set KUSTOMIZE to the program"
@@ -33,7 +34,7 @@ _WRONG: Final = 2
 Command = tuple[str, ...]
 
 
-def command(env: Mapping[str, str], built: Path = _BUILT) -> Command:
+def command(env: Mapping[str, str], built: Path = BUILT) -> Command:
     """Return the command that renders the folder it is given; build *built* where there is none.
 
     Raises:

@@ -47,10 +47,6 @@ class Folders:
             self._collect((self.root / folder).resolve(), found)
         return [manifest for each in found.values() for manifest in each]
 
-    def all(self) -> list[Manifest]:
-        """Return every object."""
-        return self.manifests(*self._lists)
-
     def _collect(self, folder: Path, found: dict[Path, list[Manifest]]) -> None:
         listed = self._lists.get(folder, {})
         for name in _taken(listed):
@@ -131,8 +127,7 @@ def _guard_faults(manifests: Iterable[Manifest]) -> Iterator[str]:
 def _served(root: Path) -> Served:
     """Return the paths at which roles of ours take events: they read the same manifests."""
     told = topology.load(root / _EVENTING)
-    dead = {source.delivery.dead_letter_topic for source in told.sources}
-    return {"sink": set(told.sinks), "deadletters": dead}
+    return {"sink": tuple(told.sinks), "deadletters": told.dead_letters}
 
 
 def overlays(root: Path = ROOT) -> list[Path]:

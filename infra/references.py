@@ -73,18 +73,26 @@ class References:
         """Say which destination of events there is not, or does not take them at that path."""
         for where in _DESTINATIONS:
             for destination in under(manifest.spec, where):
-                ref, uri = part(destination, "ref"), str(destination.get("uri", ""))
-                target = self._resolve(manifest, ref) if ref else None
-                if ref and target is None:
-                    yield f"{where}: {_missing(ref)}"
-                elif target is not None and not self._takes(target, uri):
-                    yield f"{where}: {target.kind} {target.name} takes no event at {uri or '/'!r}"
-                elif not ref and not _URL.match(uri):
-                    yield f"{where}: names neither an object nor a URL"
+                fault = self._destination_fault(manifest, destination)
+                yield from [f"{where}: {fault}"] if fault else []
+
+    def _destination_fault(self, manifest: Manifest, destination: Body) -> str:
+        ref, uri = part(destination, "ref"), str(destination.get("uri", ""))
+        if not ref:
+            return "" if _URL.match(uri) else "names neither an object nor a URL"
+        target = self._resolve(manifest, ref)
+        if target is None:
+            return _missing(ref)
+        takes = self._takes(target, uri)
+        return "" if takes else f"{target.kind} {target.name} takes no event at {uri or '/'!r}"
 
     def _takes(self, target: Manifest, uri: str) -> bool:
-        paths = self.served.get(role_of(part(target.spec, "selector")), {""})
-        return uri.strip("/") in paths
+        role = role_of(part(target.spec, "selector"))
+        if role in self.served:
+            return uri.strip("/") in self.served[role]
+        # Which paths a Service of somebody else has we cannot know; a function of ours has one.
+        is_plain = (target.kind, target.group) == ("Service", "")
+        return is_plain or not uri.strip("/")
 
     def _object_faults(self, manifest: Manifest) -> Iterator[str]:
         """Say which object, named beside the destinations, there is not."""
@@ -134,10 +142,11 @@ class References:
             yield f"{kind} {name} has no key {key}"
 
     def _url_faults(self, manifest: Manifest) -> Iterator[str]:
-        """Say which URL of a setting names a Service of the cluster that is not here."""
+        """Say which URL, told to a pod, names a Service of the cluster that is not here."""
         texts = [*part(manifest.body, "data").values()] if manifest.kind == "ConfigMap" else []
         for container in manifest.containers:
             texts += [each.get("value") for each in container.get("env", ())]
+            texts += container.get("args", ())
         for text in texts:
             for url in _URL.findall(str(text or "")):
                 yield from self._host_faults(url, _home(manifest))
@@ -148,14 +157,21 @@ class References:
         if local is None:
             return
         name, namespace = local[1], local[2] or home
-        services = [each for each in self.manifests if (each.kind, each.name) == ("Service", name)]
-        here = [each for each in services if _home(each) == namespace]
+        ports = self._service_ports(name)
         port = told.port or _PORTS.get(told.scheme)
         # A Service of another namespace may be anybody's, but for one that has the name of ours.
-        if not here and (services or namespace == home):
+        if namespace not in ports and (ports or namespace == home):
             yield f"{url}: there is no Service {name} in namespace {namespace}"
-        elif here and not any(port in _ports(each) for each in here):
+        elif port not in ports.get(namespace, {port}):
             yield f"{url}: Service {name} has no port {port}"
+
+    def _service_ports(self, name: str) -> dict[str, frozenset[int]]:
+        """Return the ports of the Service called *name*, by the namespace it is in."""
+        return {
+            _home(each): _ports(each)
+            for each in self.manifests
+            if (each.kind, each.name) == ("Service", name)
+        }
 
 
 def under(value: object, name: str) -> Iterator[Body]:

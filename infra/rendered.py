@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from infra.manifest import Body, Manifest, part
-from infra.references import References, Served
+from infra.references import References, Served, under
 
 NAMESPACE: Final = "linewatch"
 _SETTINGS: Final = "linewatch"
@@ -62,11 +62,18 @@ def _address_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
 def _topic_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
     known = _data(manifests, _TOPICS)
     for each in manifests:
-        if each.kind in _KAFKA:
-            topics = [*each.spec.get("topics", ()), *filter(None, [each.spec.get("topic")])]
-            for topic in topics:
-                if topic not in known:
-                    yield f"{each}: topic {topic} is not in ConfigMap {_TOPICS}: nobody makes it"
+        for topic in _topics(each):
+            if topic not in known:
+                yield f"{each}: topic {topic} is not in ConfigMap {_TOPICS}: nobody makes it"
+
+
+def _topics(manifest: Manifest) -> Iterator[str]:
+    """Return what a source reads, a sink writes, and where undeliverable events go."""
+    if manifest.kind in _KAFKA:
+        yield from manifest.spec.get("topics", ())
+        yield from filter(None, [manifest.spec.get("topic")])
+    for letters in under(manifest.spec, "deadLetterSink"):
+        yield from filter(None, [str(letters.get("uri", "")).strip("/")])
 
 
 def _image_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
@@ -88,26 +95,28 @@ def _image_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
 
 
 def _reply_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Say which function would lose what it answers: only a Trigger takes a reply."""
+    """Say which function would lose what it answers."""
     bound = {
         part(each.spec, "subject").get("name") for each in manifests if each.kind == "SinkBinding"
     }
-    fed = {
-        name: each for each in manifests if each.kind in _SOURCES and (name := _fed(each, "sink"))
-    }
+    fed = {_fed(each, "sink"): each for each in manifests if each.kind in _SOURCES}
     asked = {_fed(each, "subscriber") for each in manifests if each.kind == "Trigger"}
     for each in manifests:
-        if not each.is_ksvc or each.name not in {*fed, *asked}:
-            continue
-        replies = _replies(each)
-        if replies == (each.name in bound):
-            yield f"{each}: " + (
-                "has both REPLY and a SinkBinding: take one away"
-                if replies
-                else "has no SinkBinding: bind it to a sink, or set REPLY where a Trigger feeds it"
+        if each.is_ksvc and each.name in {*fed, *asked}:
+            found = _answer_faults(
+                replies=_replies(each), is_bound=each.name in bound, source=fed.get(each.name)
             )
-        if replies and each.name in fed:
-            yield f"{each}: {fed[each.name].kind} {fed[each.name].name} drops its replies"
+            yield from (f"{each}: {fault}" for fault in found)
+
+
+def _answer_faults(*, replies: bool, is_bound: bool, source: Manifest | None) -> Iterator[str]:
+    """Say why an answer would be lost: it has one road, and only a Trigger takes a reply."""
+    if replies and is_bound:
+        yield "has both REPLY and a SinkBinding: take one away"
+    if not replies and not is_bound:
+        yield "has no SinkBinding: bind it to a sink, or set REPLY where a Trigger feeds it"
+    if replies and source:
+        yield f"{source.kind} {source.name} drops its replies"
 
 
 def _fed(manifest: Manifest, where: str) -> str:

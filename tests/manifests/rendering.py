@@ -23,10 +23,10 @@ def command():
     return command_or_skip(os.environ)
 
 
-def command_or_skip(env):
+def command_or_skip(env, built=kustomize.BUILT):
     """Return the command that renders; without one skip with its reason, in CI fail with it."""
     try:
-        return kustomize.command(env)
+        return kustomize.command(env, built)
     except SettingsError as error:
         if env.get("CI") == "true":
             pytest.fail(f"CI must render the overlays, but {error.detail}")

@@ -28,16 +28,6 @@ def test_ours_pass(copied, by):
     assert check(copied, by) == []
 
 
-def test_every_file_is_read():
-    """Every YAML file is an object that is checked, a kustomization, or a patch it names."""
-    folders = ("base", "components", "overlays")
-    files = [file for name in folders for file in ROOT.glob(f"infra/{name}/**/*.yaml")]
-    listed = [file for file in files if file.name != "kustomization.yaml"]
-    read = {each.file for each in Folders().all()}
-    patches = {f"infra/components/kafka-tls/{name}.yaml" for name in ("secrets", "cron-secrets")}
-    assert {str(file.relative_to(ROOT)) for file in listed} - patches <= read
-
-
 def test_stray_file_is_seen(copied, by):
     """A manifest that no kustomization names would never be applied."""
     (copied / "infra/base/stray.yaml").write_text("# x")

@@ -1,11 +1,10 @@
-"""Holds the rules of pods to seeing each breach, and our pods to breaking none."""
+"""Holds the rules of pods to seeing each breach."""
 
 from __future__ import annotations
 
 import pytest
 
 from infra import pod_rules
-from infra.manifests import Folders
 from tests.manifests.changed import GONE, changed, one
 
 _POD = "spec/template/spec"
@@ -16,13 +15,6 @@ _SCALING = "spec/template/metadata/annotations"
 
 def _faults(kind, name, path, value):
     return [*pod_rules.faults(changed(one(kind, name), path, value))]
-
-
-def test_no_pod_breaks_a_rule():
-    """Every pod of every folder is restricted, bounded and probed."""
-    manifests = Folders().all()
-    assert len([each for each in manifests if each.pod is not None]) >= 13
-    assert [fault for each in manifests for fault in pod_rules.faults(each)] == []
 
 
 def test_other_objects_are_passed_over():

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from eventing import topology
 from infra.references import References
 from tests.manifests.changed import GONE, one, with_changed
 from tests.manifests.rendering import BUILD_S, rendered
 
 pytestmark = pytest.mark.timeout(BUILD_S)
 
-_SERVED = {"sink": {"scores", "alerts"}, "deadletters": {"dead-sentiment"}}
+_SERVED = {"sink": topology.load().sinks, "deadletters": topology.load().dead_letters}
 _POD = "spec/template/spec"
 _VOLUME = f"{_POD}/volumes/0"
 _ENV = f"{_POD}/containers/0/env"
-_LETTER = "spec/delivery/deadLetterSink/ref/name"
+_DEAD = "spec/delivery/deadLetterSink"
 
 
 def _faults(overlay, which, path, value):
@@ -33,10 +34,24 @@ def _faults(overlay, which, path, value):
         ("dev", ("KafkaSource", "sentiment"), "spec/sink/ref/apiVersion", "v1", "no Service senti"),
         ("dev", ("KafkaSource", "sentiment"), "spec/sink/ref/namespace", "x", "in namespace x"),
         ("dev", ("KafkaSource", "sentiment"), "spec/sink/uri", "/x", "takes no event at '/x'"),
-        ("dev", ("KafkaSource", "sentiment"), _LETTER, "none", "deadLetterSink: there is no"),
+        (
+            "dev",
+            ("KafkaSource", "sentiment"),
+            f"{_DEAD}/ref/name",
+            "none",
+            "deadLetterSink: there is no",
+        ),
+        ("dev", ("KafkaSource", "sentiment"), f"{_DEAD}/uri", "/dead", "takes no event at '/dead'"),
+        ("broker", ("Trigger", "scores"), f"{_DEAD}/uri", GONE, "takes no event at '/'"),
         ("broker", ("KafkaSource", "sentiment"), "spec/sink/ref/name", "x", "there is no Broker x"),
         ("broker", ("Trigger", "board-calls"), "spec/broker", "x", "there is no Broker x"),
-        ("broker", ("Trigger", "board-calls"), _LETTER, "none", "deadLetterSink: there is no"),
+        (
+            "broker",
+            ("Trigger", "board-calls"),
+            f"{_DEAD}/ref/name",
+            "none",
+            "deadLetterSink: there is no",
+        ),
         (
             "broker",
             ("Trigger", "scores"),
@@ -107,6 +122,13 @@ def _faults(overlay, which, path, value):
             "redis://redis:6380/0",
             "Service redis has no port 6380",
         ),
+        (
+            "dev",
+            ("CronJob", "missing"),
+            "spec/jobTemplate/spec/template/spec/containers/0/args/3",
+            "http://letters/missing",
+            "http://letters/missing: there is no Service letters in namespace linewatch",
+        ),
         ("dev", ("ksvc", "board"), f"{_ENV}/1", {"value": "http://decoder:8080"}, "no port 8080"),
     ],
 )
@@ -114,6 +136,14 @@ def test_lost_reference_is_seen(overlay, which, path, value, said):
     """A name, a key, a path or a host that nothing has is named, with who wants it."""
     found = _faults(overlay, which, path, value)
     assert any(said in each for each in found), found
+
+
+def test_foreign_service_is_taken():
+    """The paths of a plain Service that is no role of ours are its owner's to know."""
+    selector = {"app": "theirs"}
+    found = rendered("box")
+    found = with_changed(one("Service", "sink", found), "spec/selector", selector, found)
+    assert [*References(found, _SERVED).faults()] == []
 
 
 @pytest.mark.parametrize(

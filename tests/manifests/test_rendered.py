@@ -12,6 +12,7 @@ pytestmark = pytest.mark.timeout(BUILD_S)
 
 _IMAGE = "spec/template/spec/containers/0/image"
 _ENV = "spec/template/spec/containers/0/env"
+_LETTERS = "spec/delivery/deadLetterSink/uri"
 _REPLY = {"name": "REPLY", "value": "true"}
 _SENTIMENT = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "sentiment"}
 
@@ -34,6 +35,8 @@ def _faults(overlay, which, path, value):
         ("prod", ("KafkaSource", "sentiment"), "spec/bootstrapServers", [], "are [], but"),
         ("dev", ("KafkaSource", "sentiment"), "spec/topics/0", "utterance", "topic utterance is"),
         ("dev", ("KafkaSink", "alerts"), "spec/topic", "alert", "topic alert is not in ConfigMap"),
+        ("dev", ("KafkaSource", "sentiment"), _LETTERS, "/dead", "topic dead is not in ConfigMap"),
+        ("broker", ("Trigger", "sentiment"), _LETTERS, "/dead", "topic dead is not in ConfigMap"),
         ("dev", ("ConfigMap", "linewatch-topics"), "data", {"calls": "12"}, "topic scores is not"),
         ("dev", ("ksvc", "board"), "metadata/namespace", "default", "Service board: lies in def"),
         ("dev", ("Namespace", "linewatch"), "metadata/name", "other", "linewatch"),

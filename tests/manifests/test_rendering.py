@@ -24,9 +24,9 @@ def test_overlay_reads_kafka(overlay):
     assert kinds.count("KafkaSink") >= 2
 
 
-def test_missing_tool_is_no_pass():
+def test_missing_tool_is_no_pass(tmp_path):
     """Without a kustomize the tests skip and say what to install, and in CI they fail."""
     with pytest.raises(pytest.skip.Exception, match="install kubectl"):
-        command_or_skip({"PATH": "", "KUSTOMIZE": ""})
+        command_or_skip({"PATH": "", "KUSTOMIZE": ""}, tmp_path / "none")
     with pytest.raises(pytest.fail.Exception, match=r"CI must render.*install kubectl"):
-        command_or_skip({"PATH": "", "CI": "true"})
+        command_or_skip({"PATH": "", "CI": "true"}, tmp_path / "none")
