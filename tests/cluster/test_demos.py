@@ -1,4 +1,4 @@
-"""The demos as a user runs them: from a fresh namespace, on lines that play, one after the other."""
+"""The demos as a user runs them: one after the other, from a fresh namespace, on playing lines."""
 
 from __future__ import annotations
 
