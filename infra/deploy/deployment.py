@@ -13,6 +13,7 @@ from infra.deploy.stages import stages
 
 _DASHBOARD: Final = "dashboard"
 _PORT: Final = 8501
+_SETTINGS: Final = "configmap/linewatch"
 _DRY: Final = "--dry-run=server"
 #: On every cluster, and without policies of ours.
 _ELSEWHERE: Final = "default"
@@ -25,6 +26,7 @@ def deploy(cluster: Cluster, objects: Sequence[Object], progress: Progress) -> N
         NotReady: something does not get Ready in time.
     """
     wanted = stages(objects)
+    changed = changed_settings(cluster.kubectl, objects)
     progress.say("settings, accounts, policies, the store and the topics")
     cluster.apply(wanted.ground)
     cluster.wait(wanted.ground)
@@ -40,6 +42,30 @@ def deploy(cluster: Cluster, objects: Sequence[Object], progress: Progress) -> N
     cluster.apply(wanted.lines)
     cluster.wait(wanted.lines)
     progress.say(f"all {len(objects)} objects are Ready")
+    if changed:
+        progress.say(f"note: {', '.join(changed)} changed: {_roll(cluster.kubectl.namespace)}")
+
+
+def changed_settings(kubectl: Kubectl, objects: Sequence[Object]) -> list[str]:
+    """Return the settings that are there with another value: pods read them as they start."""
+    wanted = [each for each in objects if title(each) == _SETTINGS]
+    live = kubectl.live(wanted) if wanted else []
+    return sorted(
+        setting
+        for before, after in zip(live, wanted)  # noqa: B905 - Python 3.9 has no strict
+        for setting in before["data"].keys() | after["data"].keys()
+        if before["data"].get(setting) != after["data"].get(setting)
+    )
+
+
+def _roll(namespace: str) -> str:
+    return (
+        "pods that ran before keep the old until they are rolled: "
+        f"kubectl -n {namespace} rollout restart deployment -l '!serving.knative.dev/service'; "
+        "for service in decoder sentiment board; do "
+        f"kn service update $service -n {namespace} --annotation-revision "
+        "linewatch/rolled=$(date +%s); done"
+    )
 
 
 def dry_run(kubectl: Kubectl, objects: Sequence[Object]) -> str:

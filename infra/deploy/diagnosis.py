@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ _KINDS: Final = (
     *("job", "statefulset", "kafkasink", "broker", "kafkasource", "containersource"),
     *("sinkbinding", "trigger", "ksvc", "deployment"),
 )
+_HASHES: Final = ("pod-template-hash", "controller-revision-hash")
 _NO_IMAGE: Final = "Unable to fetch image"
 _MEND_POD: Final = {
     pods.IMAGE: "push the image, or name one that the nodes can pull: --image NAME:TAG",
@@ -86,13 +87,19 @@ def _trouble(kubectl: Kubectl, waiting: Sequence[Waiting]) -> tuple[Object, Trou
     return (ranked[0][1], ranked[0][2]) if ranked else None
 
 
-def _pods_of(waiting: Waiting, found: Iterable[Object]) -> Iterator[Object]:
-    """Return its pods; of a Knative Service those of the revision that is to come."""
-    revision = at(waiting.live, "status", "latestCreatedRevisionName")
-    for pod in found:
-        its = at(pod, "metadata", "labels", "serving.knative.dev/revision")
-        if owns(waiting.wanted, pod) and revision in {None, its}:
-            yield pod
+def _pods_of(waiting: Waiting, found: Iterable[Object]) -> list[Object]:
+    """Return its pods as they are to be: those that are made like the youngest."""
+    mine = sorted((pod for pod in found if owns(waiting.wanted, pod)), key=_made_at)
+    return [pod for pod in mine if _made_of(pod) == _made_of(mine[-1])]
+
+
+def _made_at(pod: Object) -> str:
+    return str(at(pod, "metadata", "creationTimestamp"))
+
+
+def _made_of(pod: Object) -> list[str]:
+    """Return what tells the pods of one template from those of another."""
+    return [str(at(pod, "metadata", "labels", each)) for each in _HASHES]
 
 
 def _is_passing(waiting: Waiting, trouble: Trouble) -> bool:

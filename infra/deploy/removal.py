@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from infra.deploy.checks import topic_owners
@@ -44,8 +44,9 @@ def remove(cluster: Cluster, objects: Sequence[Object], progress: Progress) -> N
     progress.say("deleted")
 
 
-def _delete(kubectl: Kubectl, objects: Iterable[Object]) -> None:
-    gone = [each for each in objects if kind(each) not in _KEPT]
+def _delete(kubectl: Kubectl, objects: Sequence[Object]) -> None:
+    # A binding that goes before its function makes a new revision of it.
+    gone = [each for each in reversed(objects) if kind(each) not in _KEPT]
     if gone:
         kubectl.text("delete", "--ignore-not-found", "--filename=-", stdin=listed(gone))
 

@@ -98,7 +98,7 @@ def storage_class(default="true"):
     return made("storage.k8s.io/v1", "StorageClass", "fast", metadata={"annotations": notes})
 
 
-def pod(name, labels, *, phase="Running", states=(), placed="True", message="", **spec):
+def pod(name, labels, *, phase="Running", states=(), placed="True", message="", made_at="", **spec):
     """Return a pod; *states* are its containers' (state, restarts)."""
     statuses = [
         {"name": "it", "image": "registry:5000/linewatch:1", "restartCount": count, **state}
@@ -107,6 +107,7 @@ def pod(name, labels, *, phase="Running", states=(), placed="True", message="", 
     conditions = [{"type": "PodScheduled", "status": placed, "message": message}]
     status = {"phase": phase, "conditions": conditions, "containerStatuses": statuses}
     metadata = {"labels": labels, "name": name, "namespace": NAMESPACE}
+    metadata |= {"creationTimestamp": made_at}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
     return {**body, "spec": {"nodeName": "one", **template()["spec"], **spec}}
 

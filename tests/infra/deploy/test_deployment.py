@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.infra.deploy.played import deployment, made, not_ready
 
 LINES = "deployment/gateway"
+OTHER = {"KAFKA_BROKERS": "other:9092"}
 
 
 def test_applies_in_stages(played):
@@ -90,6 +91,23 @@ def test_old_generation_is_not_ready(played):
     code, told = played.run("--timeout", "10s")
     assert code == 1
     assert "ksvc/sentiment: no controller has looked at it yet" in told
+
+
+def test_changed_settings_are_told(played):
+    """Where a setting has another value than before, it says how pods that run get it."""
+    assert "note: " not in played.run()[1]
+    assert "note: " not in played.run()[1]
+    played.rendered = [
+        {**each, "data": OTHER} if is_settings(each) else each for each in played.rendered
+    ]
+    code, told = played.run()
+    assert code == 0
+    assert "note: KAFKA_BROKERS changed: pods that ran before keep the old" in told
+
+
+def is_settings(of):
+    """Whether it is the ConfigMap of the settings."""
+    return (of["kind"], of["metadata"]["name"]) == ("ConfigMap", "linewatch")
 
 
 def test_lines_may_be_none(played):

@@ -39,7 +39,7 @@ def test_last_is_deleted_first(played):
     played.run("--delete")
     lines, road, sinks, ground = [each["objects"] for each in played.called("delete")]
     assert lines == ["deployment/gateway"]
-    assert "ksvc/sentiment" in road
+    assert road.index("ksvc/sentiment") < road.index("sinkbinding/sentiment")
     assert "kafkasink/scores" in sinks
     assert "statefulset/redis" in ground
 
