@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
+from linewatch.board.scores import Shown
 from linewatch.calls import (
     CallEnd,
     CallStart,
@@ -71,6 +74,25 @@ def _utterances(draw, channel):
         spoken.append(score(index, polarity, text, channel=channel, at_ms=at_ms))
         at_ms += 2000
     return spoken
+
+
+@st.composite
+def tales(draw):
+    """All scores of one call by several consumers and versions, and what is to be shown of them.
+
+    Some are told twice with other numbers, as by a scorer that changed and kept its version.
+    """
+    scored = [each for each in draw(calls()) if isinstance(each, Score)] or [score(0)]
+    tellers = st.tuples(st.sampled_from(["sentiment", "notebook"]), st.sampled_from([1, 2, 10]))
+    facts = []
+    for each in scored:
+        for name, version in draw(st.lists(tellers, min_size=1, max_size=3)):
+            polarity = draw(st.sampled_from([-0.9, -0.6, 0.4]))
+            told = {"consumer": name, "scorer_version": version, "polarity": polarity}
+            facts.append(replace(each, **told))
+    consumers = draw(st.sampled_from([(), ("sentiment",), ("sentiment", "notebook")]))
+    repeats = draw(st.lists(st.sampled_from(facts), max_size=3))
+    return facts, draw(st.permutations(facts + repeats)), Shown(consumers)
 
 
 @st.composite

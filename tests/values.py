@@ -86,8 +86,9 @@ SCORES = st.builds(
     polarity=st.floats(-1, 1),
     subjectivity=st.floats(0, 1),
     nouns=st.lists(_TEXT, max_size=3).map(tuple),
-    consumer=_TEXT,
+    consumer=_NAMES,
     scorer=_TEXT,
+    scorer_version=_SAMPLES,
 )
 ALERTS = st.builds(
     Alert,

@@ -196,9 +196,11 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What the sentiment function makes of one utterance.
+    """What one scorer makes of one utterance.
 
-    ``polarity`` is -1 to 1, ``subjectivity`` 0 to 1, ``consumer`` names who scored it.
+    ``polarity`` is -1 to 1, ``subjectivity`` 0 to 1. ``consumer`` names who scored it: the
+    sentiment function, a notebook. ``scorer_version`` orders that consumer's scores of one
+    utterance, the highest is the newest; ``scorer`` says in words what it is made of.
     """
 
     key: ChannelKey
@@ -213,6 +215,7 @@ class Score:
     nouns: tuple[str, ...]
     consumer: str
     scorer: str
+    scorer_version: int = 1
     digest: str = ""
 
 

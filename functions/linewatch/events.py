@@ -215,11 +215,11 @@ def utterance_final(utterance: Utterance) -> CloudEvent:
 
 
 def utterance_scored(score: Score) -> CloudEvent:
-    """Tell how one utterance was scored."""
+    """Tell how one utterance was scored, by whom and by which version of the scorer."""
     return _channel_event(
         UTTERANCE_SCORED,
         score.key,
-        f"{score.first_sample}-scored",
+        f"{score.first_sample}-scored-{score.consumer}-{score.scorer_version}",
         score.started_at_ms + score.end_ms,
         {
             **_spoken(score),
@@ -228,6 +228,7 @@ def utterance_scored(score: Score) -> CloudEvent:
             "nouns": list(score.nouns),
             "consumer": score.consumer,
             "scorer": score.scorer,
+            "scorer_version": score.scorer_version,
         },
         sequence=str(score.index),
         modeldigest=score.digest,

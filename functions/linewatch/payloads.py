@@ -106,7 +106,8 @@ class _Data:
         number = self._get(name, (int, float))
         if not isinstance(number, _Number) or not low <= number <= high:
             raise Unprocessable(f"{self._at}.{name} must be from {low:g} to {high:g}")
-        return float(number)
+        # -0.0 would be another text for the same number.
+        return float(number) + 0.0
 
     def one_of(self, name: str, choices: Callable[[str], E]) -> E:
         try:
@@ -228,8 +229,9 @@ def _score(event: CloudEvent, data: _Data) -> Score:
         polarity=data.number("polarity", -1, 1),
         subjectivity=data.number("subjectivity", 0, 1),
         nouns=data.texts("nouns"),
-        consumer=data.text("consumer"),
+        consumer=data.named("consumer"),
         scorer=data.text("scorer"),
+        scorer_version=data.whole("scorer_version"),
         digest=_digest(event),
     )
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from linewatch.errors import SettingsError
+from linewatch.calls import checked_name
+from linewatch.errors import BadName, SettingsError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
@@ -149,6 +150,19 @@ def names(raw: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in raw.split(",") if part.strip())
 
 
+def consumer(raw: str) -> str:
+    """Parse the name of one that scores: it stands in the ids of its events."""
+    try:
+        return checked_name("consumer", raw)
+    except BadName as error:
+        raise ValueError(error.detail) from None
+
+
+def consumers(raw: str) -> tuple[str, ...]:
+    """Parse a comma-separated list of `consumer` names."""
+    return tuple(consumer(part) for part in names(raw))
+
+
 def some_names(raw: str) -> tuple[str, ...]:
     """Parse a comma-separated list that may not be empty."""
     found = names(raw)
@@ -253,7 +267,15 @@ class FunctionSettings:
     redis_url: str = setting(
         "REDIS_URL", url("redis", "rediss", "unix"), REDIS_URL, "where the board is kept"
     )
-    consumer: str = setting("CONSUMER", str, "sentiment", "who scored, shown on the board")
+    consumer: str = setting(
+        "CONSUMER", consumer, "sentiment", "who scored: part of a score's id, shown on the board"
+    )
+    consumers_shown: tuple[str, ...] = setting(
+        "CONSUMERS_SHOWN",
+        consumers,
+        "",
+        "whose scores the board shows, first choice first; none = any",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,6 @@ def scored(topics, ids):
     """Return what was scored, by the id of its utterance."""
     found = topics.published("scores", ids)
     return {
-        (source, scored_id.replace(b"-scored", b"-final")): json.loads(dict(copies[0])[b"value"])
+        (source, scored_id.partition(b"-")[0] + b"-final"): json.loads(dict(copies[0])[b"value"])
         for (source, scored_id), copies in found.items()
     }

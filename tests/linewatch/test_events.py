@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -42,7 +43,8 @@ def _score():
         subjectivity=0.1,
         nouns=("bill",),
         consumer="sentiment",
-        scorer="1",
+        scorer="lexicon",
+        scorer_version=7,
         digest="abc",
     )
 
@@ -66,7 +68,7 @@ def _score():
             1900,
         ),
         (_UTTERANCE, "utterance.final", "/channels/agent", "16000-final", 3500),
-        (_score(), "utterance.scored", "/channels/agent", "16000-scored", 3500),
+        (_score(), "utterance.scored", "/channels/agent", "16000-scored-sentiment-7", 3500),
         (
             Alert("acme", "call-1", "silence", Severity.WARNING, "quiet", 700, 1000),
             "call.alert",
@@ -83,6 +85,15 @@ def test_identity_comes_from_audio(value, kind, source, event_id, time_ms):
     assert event.get_source() == f"/tenants/acme/calls/call-1{source}"
     assert event.get_id() == event_id
     assert events.at_ms(event.get_time()) == time_ms
+
+
+def test_scorers_share_no_id():
+    """Another consumer, or another version of one, scores under another id, hyphens or not."""
+    tellers = [("a", 1), ("a", 2), ("a", 12), ("a-1", 2), ("a-1-2", 2), ("b", 1)]
+    scores = [replace(_score(), consumer=name, scorer_version=each) for name, each in tellers]
+    ids = [events.utterance_scored(score).get_id() for score in scores]
+    assert len(set(ids)) == len(tellers)
+    assert {each.partition("-")[0] for each in ids} == {"16000"}
 
 
 @given(values.VALUES)

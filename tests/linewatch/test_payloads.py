@@ -104,11 +104,39 @@ def test_refusal_names_field(field, wrong, told):
 def test_polarity_is_bounded(wrong):
     """A polarity outside -1 to 1, or no number at all, is refused."""
     score = payloads.Score(
-        payloads.ChannelKey.of("t", "c", "agent"), 0, 0, 0, 0, 0, "", 0.0, 0.0, (), "", ""
+        payloads.ChannelKey.of("t", "c", "agent"), 0, 0, 0, 0, 0, "", 0.0, 0.0, (), "c", ""
     )
     event = events.utterance_scored(score)
     with pytest.raises(Unprocessable, match="polarity"):
         payloads.read(_event(event.get_type(), {**event.get_data(), "polarity": wrong}))
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong", "told"),
+    [
+        ("consumer", "", "consumer '' may not be used: use 1 to 128 letters"),
+        ("consumer", "night shift", "may not be used"),
+        ("scorer_version", "3", "scorer_version is missing or of the wrong type"),
+        ("scorer_version", -1, "must be 0 or more"),
+        ("scorer_version", 1.5, "wrong type"),
+    ],
+)
+def test_scorer_has_name_and_number(field, wrong, told):
+    """A score says who scored by a name that ids can hold, and by which version as a number."""
+    score = payloads.Score(
+        payloads.ChannelKey.of("t", "c", "agent"), 0, 0, 0, 0, 0, "", 0.0, 0.0, (), "c", ""
+    )
+    event = events.utterance_scored(score)
+    with pytest.raises(Unprocessable, match=told):
+        payloads.read(_event(event.get_type(), {**event.get_data(), field: wrong}))
+
+
+def test_zero_has_one_spelling():
+    """A polarity of -0.0 is read as 0.0: two tellings of one number are one."""
+    score = payloads.Score(
+        payloads.ChannelKey.of("t", "c", "agent"), 0, 0, 0, 0, 0, "", -0.0, 0.0, (), "c", ""
+    )
+    assert repr(payloads.read(events.utterance_scored(score)).polarity) == "0.0"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from werkzeug.exceptions import HTTPException
 from linewatch import events, exposition, payloads
 from linewatch.board.encoding import Fact
 from linewatch.board.metrics import Metrics
+from linewatch.board.scores import Shown
 from linewatch.board.store import Board
 from linewatch.calls import Alert, CallEnd, CallStart, Missing, Score
 from linewatch.errors import BadEvent, LinewatchError, fault, problem, refused
@@ -108,7 +109,8 @@ def create(env: Mapping[str, str] | None = None) -> Flask:
     tracing = load_or_exit(TracingSettings, env, "board")
     outlet = Outlet.of(settings, "alerts", "the board only")
     told = tracer(tracing, "linewatch-board")
-    return _routed(Function(Board.from_url(settings.redis_url), outlet, tracer=told))
+    board = Board.from_url(settings.redis_url, Shown(settings.consumers_shown))
+    return _routed(Function(board, outlet, tracer=told))
 
 
 def _routed(function: Function) -> Flask:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -38,7 +39,7 @@ GAP: Final = "gap"
 
 
 def field_of(fact: Fact) -> str:
-    """Return the name that all tellings of the same fact of a call share."""
+    """Return the field of a call's hash that *fact* lies in; an utterance's scores share one."""
     match fact:
         case CallStart():
             return START
@@ -50,6 +51,11 @@ def field_of(fact: Fact) -> str:
             return f"{GAP}:{fact.key.channel}:{fact.first_sample}"
 
 
+def dumps_facts(facts: Sequence[Fact]) -> str:
+    """Write all *facts* of one field as JSON; equal facts give equal text."""
+    return f"[{','.join(map(dumps, facts))}]"
+
+
 def dumps(value: Fact | CallRow | Alert) -> str:
     """Write *value* as JSON; equal values give equal text."""
     return json.dumps(dataclasses.asdict(value), separators=(",", ":"))
@@ -57,9 +63,12 @@ def dumps(value: Fact | CallRow | Alert) -> str:
 
 # A long call's facts are all read again for each new one.
 @lru_cache(maxsize=_FACTS_REMEMBERED)
-def loads_fact(field: str, text: str) -> Fact:
-    """Read what `dumps` wrote under the name `field_of` gave."""
-    data: dict[str, Any] = json.loads(text)
+def loads_facts(field: str, text: str) -> tuple[Fact, ...]:
+    """Read what `dumps_facts` wrote into *field*."""
+    return tuple(_fact(field, data) for data in json.loads(text))
+
+
+def _fact(field: str, data: dict[str, Any]) -> Fact:
     if field == START:
         return CallStart(**data)
     if field == END:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
 
 from linewatch.board import encoding
 from linewatch.board.encoding import Fact
+from linewatch.board.scores import ANYBODY, Shown
 from linewatch.calls import CallEnd, CallStart, Channel, Missing, Score
 
 #: A mono source has both speakers on one channel, so what the customer says is heard there too.
@@ -15,7 +16,10 @@ CUSTOMERS = frozenset({Channel.CUSTOMER, Channel.MIXED})
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """What is known of *call*; *scores* and *gaps* stand in the order they were spoken."""
+    """What is known of *call*; *scores* and *gaps* stand in the order they were spoken.
+
+    *scores* holds the one score of each utterance that is shown, *others* the rest of them.
+    """
 
     tenant: str
     call: str
@@ -23,32 +27,33 @@ class CallFacts:
     end: CallEnd | None
     scores: tuple[Score, ...]
     gaps: tuple[Missing, ...]
+    others: tuple[Score, ...]
 
     @classmethod
-    def of(cls, facts: Iterable[Fact]) -> CallFacts:
+    def of(cls, facts: Iterable[Fact], shown: Shown = ANYBODY) -> CallFacts:
         """Gather *facts* of one call, told in any order and any number of times.
-
-        Of two tellings of one fact that differ the greater stands, whichever came first.
 
         Raises:
             ValueError: there are none.
         """
-        told: dict[str, Fact] = {}
+        told: dict[str, tuple[Fact, ...]] = {}
         for fact in facts:
             field = encoding.field_of(fact)
-            known = told.get(field)
-            told[field] = max(fact, known, key=encoding.dumps) if known else fact
-        if not told:
+            told[field] = with_fact(told.get(field, ()), fact)
+        values = [fact for each in told.values() for fact in each]
+        if not values:
             raise ValueError("nothing is known of a call without facts")
-        values = list(told.values())
         tenant, call = name_of(values[0])
+        chosen = {id(shown.choose(scores_of(each))) for each in told.values()}
+        scores = sorted(scores_of(values), key=_spoken_order)
         return cls(
             tenant=tenant,
             call=call,
             start=next((each for each in values if isinstance(each, CallStart)), None),
             end=next((each for each in values if isinstance(each, CallEnd)), None),
-            scores=tuple(sorted((v for v in values if isinstance(v, Score)), key=_spoken_order)),
+            scores=tuple(each for each in scores if id(each) in chosen),
             gaps=tuple(sorted((v for v in values if isinstance(v, Missing)), key=_spoken_order)),
+            others=tuple(each for each in scores if id(each) not in chosen),
         )
 
     @property
@@ -56,8 +61,8 @@ class CallFacts:
         """When the call began: as announced, else as its audio tells."""
         if self.start:
             return self.start.started_at_ms
-        told = [score.started_at_ms for score in self.scores]
-        told += [gap.started_at_ms for gap in self.gaps]
+        heard: tuple[Score | Missing, ...] = (*self.scores, *self.others, *self.gaps)
+        told = [each.started_at_ms for each in heard]
         return min([*told, self.end.started_at_ms] if self.end else told)
 
     @property
@@ -99,6 +104,27 @@ def name_of(fact: Fact) -> tuple[str, str]:
     if isinstance(fact, CallStart | CallEnd):
         return fact.tenant, fact.call
     return fact.key.tenant, fact.key.call
+
+
+def with_fact(known: Sequence[Fact], fact: Fact) -> tuple[Fact, ...]:
+    """Return *known*, all facts of one field, with *fact* among them.
+
+    Scores of one utterance by different consumers or versions stand side by side. Of two
+    tellings of the same fact the greater stands, whichever came first: the first value in which
+    they differ decides, numbers as numbers.
+    """
+    others = [each for each in known if _teller(each) != _teller(fact)]
+    same = [each for each in known if _teller(each) == _teller(fact)]
+    return tuple(sorted((*others, max((*same, fact), key=astuple)), key=_teller))
+
+
+def scores_of(facts: Iterable[Fact]) -> list[Score]:
+    """Return those of *facts* that are scores."""
+    return [each for each in facts if isinstance(each, Score)]
+
+
+def _teller(fact: Fact) -> tuple[str, int]:
+    return (fact.consumer, fact.scorer_version) if isinstance(fact, Score) else ("", 0)
 
 
 def _spoken_order(spoken: Score | Missing) -> tuple[int, int, str, int]:

@@ -65,6 +65,7 @@ class Said:
     polarity: float | None
     nouns: tuple[str, ...] = ()
     consumer: str = ""
+    scorer_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,17 @@ class Unheard:
 
 @dataclass(frozen=True, slots=True)
 class CallDetail:
-    """Everything about one call; *partials* are the words being spoken now."""
+    """Everything about one call; *partials* are the words being spoken now.
+
+    *others* are the scores of other consumers and older versions, which *row* and *said* leave out.
+    """
 
     row: CallRow
     said: tuple[Said, ...]
     unheard: tuple[Unheard, ...]
     alerts: tuple[AlertRow, ...]
     partials: Mapping[Channel, str]
+    others: tuple[Said, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from redis.retry import Retry
 from linewatch import keys
 from linewatch.board import encoding, health, rules, summary
 from linewatch.board.encoding import Fact
-from linewatch.board.facts import CallFacts, name_of
+from linewatch.board.facts import CallFacts, name_of, with_fact
 from linewatch.board.rows import (
     AlertRow,
     CallDetail,
@@ -34,6 +34,7 @@ from linewatch.board.rows import (
     Unheard,
 )
 from linewatch.board.rules import Rule
+from linewatch.board.scores import ANYBODY, Shown
 from linewatch.calls import Alert, Channel, Missing, Score
 from linewatch.errors import StoreUnavailable
 from linewatch.events import PARTITIONS
@@ -60,24 +61,30 @@ class _Told:
     """A call's hash, taken apart."""
 
     version: str
+    shown: Shown
     facts: dict[str, str]
     alerts: dict[str, str]
     sent: frozenset[str]
 
     @classmethod
-    def of(cls, fields: Mapping[str, str]) -> _Told:
+    def read(cls, fields: Mapping[str, str]) -> _Told:
         left = dict(fields)
         version = left.pop("version", "0")
+        shown = Shown(tuple(filter(None, left.pop("shown", "").split(","))))
         alerts = {
             field.removeprefix(_ALERT): left.pop(field) for field in fields if _is(field, _ALERT)
         }
         sent = [field for field in fields if _is(field, _SENT)]
         for field in sent:
             del left[field]
-        return cls(version, left, alerts, frozenset(each.removeprefix(_SENT) for each in sent))
+        names = frozenset(each.removeprefix(_SENT) for each in sent)
+        return cls(version, shown, left, alerts, names)
+
+    def of(self, field: str) -> tuple[Fact, ...]:
+        return encoding.loads_facts(field, self.facts.get(field, "[]"))
 
     def values(self) -> list[Fact]:
-        return [encoding.loads_fact(field, text) for field, text in self.facts.items()]
+        return [fact for field in self.facts for fact in self.of(field)]
 
 
 class Board:
@@ -86,16 +93,25 @@ class Board:
     Every method raises `StoreUnavailable` within about a second if Redis does not answer.
     """
 
-    def __init__(self, client: redis.Redis, alert_rules: Sequence[Rule] | None = None) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        alert_rules: Sequence[Rule] | None = None,
+        shown: Shown = ANYBODY,
+    ) -> None:
         self._client: Any = client
         self._ready = Readiness(self._ping)
+        self._shown = shown
         self._rules = rules.default_rules() if alert_rules is None else alert_rules
         self._write = self._client.register_script(_script("put"))
         self._note_published = self._client.register_script(_script("published"))
 
     @classmethod
-    def from_url(cls, url: str) -> Board:
-        """Use the Redis at *url*; nothing is connected before the first use."""
+    def from_url(cls, url: str, shown: Shown = ANYBODY) -> Board:
+        """Use the Redis at *url*; nothing is connected before the first use.
+
+        *shown* matters to who puts: what is read was chosen then.
+        """
         client = redis.Redis.from_url(
             url,
             decode_responses=True,
@@ -103,7 +119,7 @@ class Board:
             socket_connect_timeout=_TIMEOUT_S,
             retry=Retry(NoBackoff(), 1),
         )
-        return cls(client)
+        return cls(client, shown=shown)
 
     def close(self) -> None:
         """Close all connections."""
@@ -129,7 +145,7 @@ class Board:
         tenant, call = name_of(fact)
         with _available():
             for attempt in range(_TRIES):
-                told = _Told.of(self._client.hgetall(keys.board_call(tenant, call)))
+                told = _Told.read(self._client.hgetall(keys.board_call(tenant, call)))
                 put = self._try(told, fact)
                 if put:
                     return put
@@ -177,23 +193,21 @@ class Board:
         if not fields or text is None:
             return None
         row = encoding.loads_row(text)
-        told = _Told.of(fields)
-        facts = CallFacts.of(told.values())
+        told = _Told.read(fields)
+        facts = CallFacts.of(told.values(), told.shown)
         queue = _queue({call: row}, {f"{call}|{rule}": told.alerts[rule] for rule in row.rules})
         spoken = {channel: said for channel, said in zip(Channel, words, strict=True) if said}
-        return CallDetail(row, _said(facts.scores), _unheard(facts.gaps), queue, spoken)
+        said, others = _said(facts.scores), _said(facts.others)
+        return CallDetail(row, said, _unheard(facts.gaps), queue, spoken, others)
 
     def _try(self, told: _Told, fact: Fact) -> Put | None:
         field = encoding.field_of(fact)
-        text = encoding.dumps(fact)
-        # Of two tellings the greater stands: any rule would do that does not ask who was first.
-        news = text > told.facts.get(field, "")
-        values = [*told.values(), fact] if news else told.values()
-        facts = CallFacts.of(values)
+        stands = with_fact(told.of(field), fact)
+        facts = CallFacts.of([*told.values(), fact], self._shown)
         alerts = rules.raised(facts, self._rules)
         row = summary.summarize(facts, alerts)
-        if news:
-            answer = self._commit(told, field, text, row, alerts)
+        if stands != told.of(field):
+            answer = self._commit(told, field, encoding.dumps_facts(stands), row, alerts)
             if answer == "moved":
                 return None
             if answer == "gone":
@@ -213,6 +227,7 @@ class Board:
             row.call,
             field,
             text,
+            ",".join(self._shown.consumers),
             encoding.dumps(row),
             summary.rank(row),
         ]
@@ -308,6 +323,7 @@ def _said(scores: Sequence[Score]) -> tuple[Said, ...]:
             polarity=score.polarity,
             nouns=score.nouns,
             consumer=score.consumer,
+            scorer_version=score.scorer_version,
         )
         for score in scores
     )

@@ -68,8 +68,9 @@ def load() -> Scorer:
         scorer = Scorer()
         scorer.score(_SAMPLE, "")
     log.info(
-        "scorer %s warm: imports %d ms, word lists %d ms",
+        "scorer version %d (%s) warm: imports %d ms, word lists %d ms",
         scorer.version,
+        scorer.made_of,
         (imported_s - began_s) * 1000,
         (perf_counter() - imported_s) * 1000,
     )

@@ -87,6 +87,15 @@ def test_events_reach_board(http, board):
     assert row.ended_at_ms == start().started_at_ms + 9000
 
 
+def test_listed_consumers_are_shown(redis_url, board):
+    """With CONSUMERS_SHOWN the board shows the scores of the first of them, whoever else scores."""
+    app = board_app.create({"REDIS_URL": redis_url, "CONSUMERS_SHOWN": "sentiment,notebook"})
+    for told in (score(0, 0.5), score(0, -0.5, consumer="notebook"), score(0, 0.1, consumer="a")):
+        assert _post(app.test_client(), events.utterance_scored(told)).status_code == 204
+    (row,) = board.snapshot(TENANT).rows
+    assert (row.polarity, row.consumer, row.utterances) == (0.5, "sentiment", 1)
+
+
 def test_structured_event_is_taken(http, board):
     """An event whole in its JSON body is taken like one in headers."""
     event = events.utterance_scored(score(0, 0.25))

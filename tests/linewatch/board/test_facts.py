@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 
 from linewatch.board.facts import CallFacts
+from linewatch.board.scores import Shown
 from tests.board_facts import (
     AGENT,
     CUSTOMER,
@@ -26,11 +27,30 @@ def test_order_plays_no_part(telling):
     assert CallFacts.of(shuffled) == CallFacts.of(in_order)
 
 
-def test_greater_telling_stands():
-    """Of two scores of one utterance the same one stands, whichever came first."""
-    one, other = score(0, 0.1), score(0, 0.2)
-    assert CallFacts.of([one, other]) == CallFacts.of([other, one])
-    assert len(CallFacts.of([one, other]).scores) == 1
+@pytest.mark.parametrize("values", [(0.1, 0.2), (-0.9, -0.6), (-0.6, 0.4), (1e-7, 0.5)])
+def test_greater_telling_stands(values):
+    """Of two tellings by one version of one consumer the greater number stands, not text."""
+    one, other = (score(0, each) for each in values)
+    for told in ([one, other], [other, one], [one, other, one]):
+        known = CallFacts.of(told)
+        assert (known.scores, known.others) == ((other,), ())
+
+
+def test_utterance_counts_once():
+    """Of two consumers' scores of one utterance one is shown, the other is kept beside it."""
+    ours, theirs = score(0, -0.6), score(0, 0.4, consumer="notebook")
+    for told in ([ours, theirs], [theirs, ours]):
+        known = CallFacts.of([*told, end(utterances=2)])
+        assert (known.scores, known.others) == ((theirs,), (ours,))
+        assert not known.is_complete
+        chosen = CallFacts.of(told, Shown(("sentiment",)))
+        assert (chosen.scores, chosen.others) == ((ours,), (theirs,))
+
+
+def test_hidden_score_dates_the_call():
+    """A call of which only scores are known that nobody is shown began when they say."""
+    known = CallFacts.of([score(0, consumer="canary")], Shown(("sentiment",)))
+    assert (known.scores, known.started_at_ms) == ((), STARTED_AT_MS)
 
 
 def test_nothing_is_no_call():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import redis
@@ -14,6 +15,7 @@ from infra import redis_server
 from linewatch import keys
 from linewatch.board import rules, summary
 from linewatch.board.facts import CallFacts
+from linewatch.board.scores import ANYBODY, Shown
 from linewatch.board.store import UNENDED_ROW_EXPIRES_S, Board
 from linewatch.calls import Missing
 from linewatch.errors import StoreUnavailable
@@ -28,6 +30,7 @@ from tests.board_facts import (
     gap,
     score,
     start,
+    tales,
     tellings,
 )
 
@@ -45,8 +48,8 @@ def _board(redis_url):
     board.close()
 
 
-def _pure(facts):
-    known = CallFacts.of(facts)
+def _pure(facts, shown=ANYBODY):
+    known = CallFacts.of(facts, shown)
     return summary.summarize(known, rules.raised(known))
 
 
@@ -75,6 +78,63 @@ def test_order_changes_nothing(board, client, telling):
     assert seen[0] == seen[1]
     assert seen[0][0] == _pure(in_order)
     assert seen[0][2] == set(_pure(in_order).rules)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(tale=tales())
+def test_scorers_in_any_order(redis_url, client, tale):
+    """Scores of many consumers and versions, in any order and repeated, show the same board."""
+    in_order, shuffled, shown = tale
+    board, seen = Board.from_url(redis_url, shown), []
+    for facts in (in_order, shuffled):
+        client.flushall()
+        put = _put_all(board, facts)
+        # An alert keeps the words and the time that it was raised with.
+        detail = replace(board.detail(TENANT, CALL), alerts=())
+        seen.append((put.row, detail, _alerts(board)))
+    board.close()
+    assert seen[0] == seen[1]
+    assert seen[0][0] == seen[0][1].row == _pure(in_order, shown)
+
+
+def test_two_scorers_alternate(redis_url):
+    """A call whose utterances change hands between two consumers counts each of them once."""
+    board = Board.from_url(redis_url, Shown(("sentiment", "notebook")))
+    hands = ["sentiment", "notebook", "notebook", "sentiment"]
+    told = [score(i, -0.1 * i, consumer=name) for i, name in enumerate(hands)]
+    # After the rebalance the other one scores the last utterance of each again.
+    again = [score(0, 0.9, consumer="notebook"), score(2, 0.8)]
+    _put_all(board, [*told, *again, end(60_000, 4)])
+    (row,) = board.snapshot(TENANT).rows
+    assert (row.utterances, row.customer_trend) == (4, (0.0, -0.1, 0.8, -0.1 * 3))
+    detail = board.detail(TENANT, CALL)
+    assert [said.consumer for said in detail.said] == [hands[0], hands[1], "sentiment", hands[3]]
+    assert [(said.consumer, said.polarity) for said in detail.others] == [
+        ("notebook", 0.9),
+        ("notebook", -0.2),
+    ]
+    board.close()
+
+
+def test_hidden_scorer_raises_nothing(redis_url):
+    """What only a consumer scores that is not shown stays off the board and raises no alert."""
+    board = Board.from_url(redis_url, Shown(("sentiment",)))
+    put = board.put(score(0, -0.9, "get me a manager", consumer="canary"))
+    assert (put.row.utterances, put.row.polarity, put.unpublished) == (0, None, [])
+    detail = board.detail(TENANT, CALL)
+    assert (detail.said, [said.consumer for said in detail.others]) == ((), ["canary"])
+    assert board.put(score(0, -0.3, "get me a manager")).row.polarity == -0.3
+    board.close()
+
+
+def test_reader_shows_what_was_chosen(redis_url, board):
+    """The dashboard shows the scores that the board function chose, without settings of its own."""
+    writer = Board.from_url(redis_url, Shown(("sentiment",)))
+    _put_all(writer, [score(0, 0.5), score(0, -0.5, consumer="canary")])
+    assert [said.polarity for said in board.detail(TENANT, CALL).said] == [0.5]
+    writer.close()
 
 
 def test_end_before_last_score(board):

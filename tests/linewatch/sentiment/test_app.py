@@ -101,7 +101,7 @@ def test_repeat_gives_equal_bytes(scorer, said):
     told = events.utterance_final(said("my router is broken"))
     first, second = _post(client, told), _post(client, told)
     assert first.data == second.data
-    assert first.headers["ce-id"] == second.headers["ce-id"] == "48000-scored"
+    assert first.headers["ce-id"] == second.headers["ce-id"] == "48000-scored-s-1"
 
 
 def test_reply_mode_answers_event(scorer, said):

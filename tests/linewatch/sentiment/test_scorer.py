@@ -91,7 +91,8 @@ def test_score_keeps_the_utterance(scorer, said):
     assert (score.key, score.first_sample, score.index) == (utterance.key, 48_000, 3)
     assert (score.started_at_ms, score.start_ms, score.end_ms) == (1_700_000_000_000, 6_000, 9_000)
     assert (score.text, score.digest) == (utterance.text, "digest-1")
-    assert (score.consumer, score.scorer) == ("night-shift", scorer.version)
+    assert (score.consumer, score.scorer) == ("night-shift", scorer.made_of)
+    assert score.scorer_version == scorer.version
 
 
 def test_nouns_name_the_topic(scorer, said):
@@ -114,17 +115,17 @@ def test_apostrophes_are_one_kind():
 def test_new_scorer_agrees(scorer, said):
     """Two scorers of one version give equal scores."""
     other = Scorer()
-    assert other.version == scorer.version
+    assert (other.version, other.made_of) == (scorer.version, scorer.made_of)
     for text in _MISSED:
         assert other.score(said(text), "") == scorer.score(said(text), "")
 
 
-def test_version_names_the_lexicon(scorer, monkeypatch, tmp_path):
-    """Another lexicon is another version."""
+def test_lexicon_is_named(scorer, monkeypatch, tmp_path):
+    """A scorer with another lexicon says that it is made of something else."""
     path = tmp_path / "lexicon.csv"
     path.write_text("phrase,customer,agent\ncancel,-0.9,0\n")
     monkeypatch.setattr("linewatch.sentiment.lexicon.PATH", path)
-    assert Scorer().version != scorer.version
+    assert Scorer().made_of != scorer.made_of
 
 
 def test_threads_do_not_disturb(scorer, said):
