@@ -14,6 +14,7 @@ BENCHES = (
     "bench_service",
     "bench_cold_start",
     "bench_sentiment",
+    "bench_board",
     "bench_road",
     "bench_kafka",
 )

@@ -57,46 +57,9 @@ class CallFacts:
         )
 
     @property
-    def started_at_ms(self) -> int:
-        """When the call began: as announced, else as its audio tells."""
-        if self.start:
-            return self.start.started_at_ms
-        heard: tuple[Score | Missing, ...] = (*self.scores, *self.others, *self.gaps)
-        told = [each.started_at_ms for each in heard]
-        return min([*told, self.end.started_at_ms] if self.end else told)
-
-    @property
-    def length_ms(self) -> int | None:
-        """How long the call was; none while it goes on."""
-        return max(0, self.end.ended_at_ms - self.started_at_ms) if self.end else None
-
-    @property
-    def is_complete(self) -> bool:
-        """Tell whether the call ended and everything that was counted then is here."""
-        return (
-            self.end is not None
-            and len(self.scores) >= self.end.utterances
-            and len(self.gaps) >= self.end.gaps
-        )
-
-    @property
-    def channels(self) -> frozenset[Channel]:
-        """The channels that a call like this one has, whether or not they were heard yet."""
-        heard = {score.key.channel for score in self.scores}
-        heard |= {gap.key.channel for gap in self.gaps}
-        if Channel.MIXED in heard:
-            return frozenset(heard)
-        return frozenset({Channel.AGENT, Channel.CUSTOMER})
-
-    def on(self, channel: Channel) -> list[Score]:
-        """Return the utterances of *channel*, oldest first."""
-        own = (score for score in self.scores if score.key.channel == channel)
-        return sorted(own, key=lambda score: score.first_sample)
-
-    @property
-    def by_customer(self) -> list[Score]:
-        """The utterances the customer is heard in, oldest first."""
-        return [score for score in self.scores if score.key.channel in CUSTOMERS]
+    def heard(self) -> tuple[Score | Missing, ...]:
+        """All that comes from the call's audio, shown or not."""
+        return (*self.scores, *self.others, *self.gaps)
 
 
 def name_of(fact: Fact) -> tuple[str, str]:
@@ -104,6 +67,12 @@ def name_of(fact: Fact) -> tuple[str, str]:
     if isinstance(fact, CallStart | CallEnd):
         return fact.tenant, fact.call
     return fact.key.tenant, fact.key.call
+
+
+def channels_of(heard: Iterable[Channel]) -> frozenset[Channel]:
+    """Return the channels that a call has, of which those in *heard* were heard so far."""
+    known = frozenset(heard)
+    return known if Channel.MIXED in known else frozenset({Channel.AGENT, Channel.CUSTOMER})
 
 
 def with_fact(known: Sequence[Fact], fact: Fact) -> tuple[Fact, ...]:
@@ -114,8 +83,9 @@ def with_fact(known: Sequence[Fact], fact: Fact) -> tuple[Fact, ...]:
     they differ decides, numbers as numbers.
     """
     others = [each for each in known if _teller(each) != _teller(fact)]
-    same = [each for each in known if _teller(each) == _teller(fact)]
-    return tuple(sorted((*others, max((*same, fact), key=astuple)), key=_teller))
+    same = [each for each in known if _teller(each) == _teller(fact) and each != fact]
+    stands = max((*same, fact), key=astuple) if same else fact
+    return tuple(sorted((*others, stands), key=_teller))
 
 
 def scores_of(facts: Iterable[Fact]) -> list[Score]:

@@ -1,11 +1,11 @@
 -- Writes one fact of a call and all that follows from it, if the call is still as it was read.
 -- KEYS: call, rows, calls, alerts, expiries, newest, gone
--- ARGV: version read, call id, facts' field, facts, shown consumers, row, rank, expires_s, gone_expires_s (0: not
---       ended), how many rules no longer hold, those rules, then rule and alert of each that holds
+-- ARGV: version read, call id, facts' field, facts, shown consumers, fold, row, rank, expires_s,
+--       gone_expires_s (0: not ended), how many rules no longer hold, those rules, then rule and alert of each that holds
 -- Returns 'taken', 'moved' (another fact came in between) or 'gone' (ended and off the board).
 local call, rows, calls, alerts, expiries, newest, gone = unpack(KEYS)
-local version, id, field, facts, shown, row, rank = unpack(ARGV, 1, 7)
-local expires_s, gone_expires_s, lapsed = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local version, id, field, facts, shown, fold, row, rank = unpack(ARGV, 1, 8)
+local expires_s, gone_expires_s, lapsed = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 
 local current = redis.call('HGET', call, 'version') or '0'
 if current ~= version then return 'moved' end
@@ -15,9 +15,9 @@ local clock = redis.call('TIME')
 local now_ms = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local now = string.format('%.0f', now_ms)
 
-redis.call('HSET', call, 'version', tonumber(version) + 1, 'shown', shown, field, facts)
-for i = 11, 10 + lapsed do redis.call('HDEL', alerts, id .. '|' .. ARGV[i]) end
-for i = 11 + lapsed, #ARGV, 2 do
+redis.call('HSET', call, 'version', tonumber(version) + 1, field, facts, 'shown', shown, 'fold', fold)
+for i = 12, 11 + lapsed do redis.call('HDEL', alerts, id .. '|' .. ARGV[i]) end
+for i = 12 + lapsed, #ARGV, 2 do
   -- What was raised once keeps its words and its time: its event may be published already.
   redis.call('HSETNX', call, 'alert:' .. ARGV[i], now .. '|' .. ARGV[i + 1])
   redis.call('HSET', alerts, id .. '|' .. ARGV[i], redis.call('HGET', call, 'alert:' .. ARGV[i]))

@@ -1,10 +1,16 @@
-"""The alert rules: from everything known of a call to the alerts that hold. No I/O.
+"""The alert rules: from what is known of a call to the alerts that hold. No I/O.
 
 A rule that held at some moment of a call holds for the whole call, so what a
 customer said at the start is still an alert at the end. Rules count by the
 utterances' own numbers, never by what happens to be known: a score that is
-still on its way can add an alert, it cannot take one back. (One thing can: a
-gap told after the speech that followed it. It takes back a silence.)
+still on its way can add an alert, it cannot take one back. (Two things can: a
+gap told after the speech that followed it takes back a silence, and a score that
+takes the place of another, see `linewatch.board.scores`, what only the other met.)
+
+A rule is of one of three kinds, by what it asks for. `TurnRule` and `SilenceRule` cost the same
+however long a call is. A `WholeRule` may ask for anything, and makes the board read everything
+told of a call for each of its events. The ``repr`` of a rule must tell all that it depends on:
+where it changes, calls are worked out anew.
 """
 
 from __future__ import annotations
@@ -14,12 +20,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from hashlib import sha256
 from importlib import resources
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
-from linewatch.board.facts import CallFacts
-from linewatch.board.silence import silences
-from linewatch.calls import Alert, Evidence, Score, Severity
+from linewatch.board.facts import CUSTOMERS, CallFacts
+from linewatch.board.silence import Stretch
+from linewatch.board.turns import Turn
+from linewatch.calls import Evidence, Score, Severity
 
 _WORD = re.compile(r"[a-z0-9']+")
 
@@ -44,7 +52,38 @@ class Rule(Protocol):
     def severity(self) -> Severity:
         """How soon somebody should look."""
 
-    def find(self, facts: CallFacts) -> Finding | None:
+
+@runtime_checkable
+class TurnRule(Rule, Protocol):
+    """A rule that is met by utterances, each seen once, in the order they were spoken."""
+
+    @property
+    def look_back(self) -> int:
+        """How many noticed turns before the newest one it needs."""
+
+    def notice(self, score: Score) -> str | None:
+        """Return why the rule must look at an utterance, if it must; *score* is the one shown."""
+
+    def find_in_turns(self, turns: Sequence[Turn]) -> Finding | None:
+        """Return whether the newest noticed turn, the last of *turns*, meets the rule."""
+
+
+@runtime_checkable
+class SilenceRule(Rule, Protocol):
+    """A rule that is met by silence, in whole seconds."""
+
+    def find_in_silences(self, silences: Sequence[Stretch]) -> Finding | None:
+        """Return the first silence that meets the rule.
+
+        *silences* are those that reach more whole seconds than all before them.
+        """
+
+
+@runtime_checkable
+class WholeRule(Rule, Protocol):
+    """A rule that asks for everything told of a call."""
+
+    def find_in_facts(self, facts: CallFacts) -> Finding | None:
         """Return the first time *facts* meet the rule."""
 
 
@@ -58,20 +97,27 @@ class NegativeStreak:
     severity: Severity = Severity.CRITICAL
     name: str = "negative-streak"
 
-    def find(self, facts: CallFacts) -> Finding | None:
-        """Return the first streak.
+    @property
+    def look_back(self) -> int:
+        """See `TurnRule`."""
+        return self.count - 1
+
+    def notice(self, score: Score) -> str | None:
+        """See `TurnRule`."""
+        is_negative = score.key.channel in CUSTOMERS and score.polarity <= self.polarity
+        return "negative" if is_negative else None
+
+    def find_in_turns(self, turns: Sequence[Turn]) -> Finding | None:
+        """Return a streak that ends with the newest turn.
 
         The turns are counted by index: a turn between them that is not known
         yet can only be the one that may be friendlier.
         """
-        negative = [score for score in facts.by_customer if score.polarity <= self.polarity]
-        negative.sort(key=lambda score: (score.first_sample, score.index))
-        for last in range(self.count - 1, len(negative)):
-            turns = negative[last - self.count + 1 : last + 1]
-            span = turns[-1].index - turns[0].index + 1
-            if self.count <= span <= self.window:
-                return Finding(self._reason(span), turns[-1].end_ms, _evidence(turns))
-        return None
+        span = turns[-1].index - turns[0].index + 1
+        if len(turns) < self.count or not self.count <= span <= self.window:
+            return None
+        evidence = tuple(turn.evidence for turn in turns)
+        return Finding(self._reason(span), turns[-1].end_ms, evidence)
 
     def _reason(self, span: int) -> str:
         if span == self.count:
@@ -87,46 +133,46 @@ class Keywords:
     severity: Severity
     phrases: dict[str, str] = field(hash=False)
 
-    def find(self, facts: CallFacts) -> Finding | None:
-        """Return the first utterance that holds a phrase."""
-        for score in facts.by_customer:
-            reason = self._reason(score.text)
-            if reason:
-                return Finding(reason, score.end_ms, _evidence([score]))
-        return None
+    @property
+    def look_back(self) -> int:
+        """See `TurnRule`."""
+        return 0
 
-    def _reason(self, text: str) -> str | None:
-        spoken = _words(text)
+    def notice(self, score: Score) -> str | None:
+        """Return the reason that goes with the first phrase the utterance holds."""
+        if score.key.channel not in CUSTOMERS:
+            return None
+        spoken = _words(score.text)
         return next((why for said, why in self.phrases.items() if f" {said} " in spoken), None)
+
+    def find_in_turns(self, turns: Sequence[Turn]) -> Finding | None:
+        """See `TurnRule`."""
+        (turn,) = turns
+        return Finding(turn.noticed[self.name], turn.end_ms, (turn.evidence,))
 
 
 @dataclass(frozen=True, slots=True)
 class LongSilence:
-    """Nobody spoke for *least_ms*."""
+    """Nobody spoke for *least_s*."""
 
-    least_ms: int = 30_000
+    least_s: int = 30
     severity: Severity = Severity.NOTICE
     name: str = "long-silence"
 
-    def find(self, facts: CallFacts) -> Finding | None:
+    def find_in_silences(self, silences: Sequence[Stretch]) -> Finding | None:
         """Return the first silence that is long enough; its evidence is what was said before it."""
-        for stretch in silences(facts):
-            if stretch.length_ms >= self.least_ms:
-                before = [score for score in facts.scores if score.end_ms <= stretch.start_ms]
+        for stretch in silences:
+            if stretch.length_ms >= self.least_s * 1000:
                 reason = f"nobody spoke for {stretch.length_ms // 1000} s"
-                at_ms = stretch.start_ms + self.least_ms
-                return Finding(reason, at_ms, _evidence(before[-1:]))
+                evidence = (stretch.before,) if stretch.before else ()
+                return Finding(reason, stretch.start_ms + self.least_s * 1000, evidence)
         return None
 
 
-# Every rule asks for the words of every utterance each time one is added.
-@lru_cache(maxsize=4096)
+# Every rule asks for the words of the same utterance.
+@lru_cache(maxsize=16)
 def _words(text: str) -> str:
     return f" {' '.join(_WORD.findall(text.lower()))} "
-
-
-def _evidence(scores: Sequence[Score]) -> tuple[Evidence, ...]:
-    return tuple(Evidence(score.key.channel, score.first_sample) for score in scores)
 
 
 def read_keywords(lines: Iterable[str]) -> tuple[Keywords, ...]:
@@ -154,24 +200,12 @@ def default_rules() -> tuple[Rule, ...]:
 WEIGHTS: Final = {Severity.NOTICE: 10, Severity.WARNING: 20, Severity.CRITICAL: 30}
 
 
-def raised(facts: CallFacts, rules: Sequence[Rule] | None = None) -> tuple[Alert, ...]:
-    """Return the alerts that hold for *facts*, worst first, at most one a rule."""
-    found = []
-    for rule in default_rules() if rules is None else rules:
-        finding = rule.find(facts)
-        if finding:
-            found.append(_alert(facts, rule, finding))
-    return tuple(sorted(found, key=lambda alert: (-WEIGHTS[alert.severity], alert.at_ms)))
+def noticed(score: Score, rules: Iterable[TurnRule]) -> dict[str, str]:
+    """Return the names of those of *rules* that must look at an utterance, and why."""
+    found = {rule.name: rule.notice(score) for rule in rules}
+    return {name: why for name, why in found.items() if why is not None}
 
 
-def _alert(facts: CallFacts, rule: Rule, finding: Finding) -> Alert:
-    return Alert(
-        tenant=facts.tenant,
-        call=facts.call,
-        rule=rule.name,
-        severity=rule.severity,
-        reason=finding.reason,
-        at_ms=finding.at_ms,
-        started_at_ms=facts.started_at_ms,
-        evidence=finding.evidence,
-    )
+def fingerprint(rules: Iterable[Rule]) -> str:
+    """Name *rules*, so that what was worked out by others can be told."""
+    return sha256(repr(list(rules)).encode()).hexdigest()[:16]

@@ -1,26 +1,33 @@
-"""When nobody spoke. No I/O.
+"""When nobody spoke, worked out turn by turn. No I/O.
 
-A score may still be on its way, so the time between two known utterances is
-silent for certain only if their indexes follow each other, or if the call
-ended and all of it is known. Only such silence counts: it stays true whatever
-is told later, which makes it independent of the order of telling.
+A score may still be on its way, so the time between two known utterances of a channel is silent
+for certain only if their indexes follow each other, or if the call ended and all of it is known.
+Only such silence counts: it stays true whatever is told later.
+
+Turns and holes are taken in the order they began. So a stretch in which nobody is known to speak
+ends where the next of them begins, and nothing that follows can shorten it. It then waits for the
+next utterance of each channel, whose index tells whether that channel was silent indeed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from typing import NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
-from linewatch.board.facts import CallFacts
-from linewatch.calls import Channel, Score
+from linewatch.board.turns import Hole, Turn
+from linewatch.calls import Channel, Evidence
+
+#: The channels that stretches still wait for, and whether all others were silent for certain.
+_Waiting = tuple[frozenset[Channel], bool]
 
 
 class Stretch(NamedTuple):
-    """A piece of a call, in milliseconds since its first sample."""
+    """A piece of a call, in ms since its first sample; *before* is the last utterance before it."""
 
     start_ms: int
     end_ms: int
+    before: Evidence | None = None
 
     @property
     def length_ms(self) -> int:
@@ -28,68 +35,121 @@ class Stretch(NamedTuple):
         return self.end_ms - self.start_ms
 
 
-def silences(facts: CallFacts) -> list[Stretch]:
-    """Return every stretch in which no channel was heard speaking, oldest first.
+class Silences(NamedTuple):
+    """How long the longest was, and each that reaches more whole seconds than all before it.
 
-    What was not heard at all (a gap) is no silence.
+    So the first silence of 30 s or more is among *rising*, which stays short: the lengths add up
+    to no more than the call, so there are 60 in half an hour at the most.
     """
-    quiet: list[Stretch] | None = None
-    for channel in sorted(facts.channels):
-        own = _quiet(facts, channel)
-        quiet = own if quiet is None else _overlaps(quiet, own)
-    return quiet or []
+
+    longest_ms: int = 0
+    rising: tuple[Stretch, ...] = ()
+
+    def then(self, stretch: Stretch) -> Silences:
+        """Return these and *stretch*, which comes after all of them."""
+        most_s = self.rising[-1].length_ms // 1000 if self.rising else 0
+        more = (stretch,) if stretch.length_ms // 1000 > most_s else ()
+        return Silences(max(self.longest_ms, stretch.length_ms), self.rising + more)
+
+    def joined(self, other: Silences) -> Silences:
+        """Return these and those of *other*, in order."""
+        found = Silences(max(self.longest_ms, other.longest_ms))
+        for stretch in sorted((*self.rising, *other.rising), key=lambda each: each.start_ms):
+            found = found.then(stretch)
+        return found
 
 
-def longest_ms(stretches: Iterable[Stretch]) -> int:
-    """Return the length of the longest of *stretches*; 0 if there are none."""
-    return max((each.length_ms for each in stretches), default=0)
+NONE: Final = Silences()
 
 
-def _quiet(facts: CallFacts, channel: Channel) -> list[Stretch]:
-    unheard = [
-        Stretch(gap.start_ms, gap.end_ms) for gap in facts.gaps if gap.key.channel == channel
-    ]
-    return _without(_between(facts, facts.on(channel)), unheard)
+@dataclass(slots=True)
+class Quiet:
+    """The silences of a call, as far as its turns and holes were taken.
 
+    ``due`` is each channel's next index, ``since_ms`` where whatever was heard last ends.
+    """
 
-def _between(facts: CallFacts, said: Sequence[Score]) -> list[Stretch]:
-    complete = facts.is_complete
-    found = []
-    if complete and facts.length_ms is not None:
-        found.append(Stretch(max((each.end_ms for each in said), default=0), facts.length_ms))
-    if said and (complete or said[0].index == 0):
-        found.append(Stretch(0, said[0].start_ms))
-    for before, after in pairwise(said):
-        if complete or after.index == before.index + 1:
-            found.append(Stretch(before.end_ms, after.start_ms))
-    return sorted(each for each in found if each.length_ms > 0)
+    due: dict[Channel, int]
+    since_ms: int = 0
+    last: Evidence | None = None
+    found: dict[_Waiting, Silences] = field(default_factory=dict)
 
+    @classmethod
+    def on(cls, channels: Iterable[Channel]) -> Quiet:
+        """Begin a call that has *channels*."""
+        return cls(dict.fromkeys(sorted(channels), 0))
 
-def _overlaps(ours: Sequence[Stretch], theirs: Sequence[Stretch]) -> list[Stretch]:
-    found = []
-    one = other = 0
-    while one < len(ours) and other < len(theirs):
-        a, b = ours[one], theirs[other]
-        both = Stretch(max(a.start_ms, b.start_ms), min(a.end_ms, b.end_ms))
-        if both.length_ms > 0:
-            found.append(both)
-        if a.end_ms <= b.end_ms:
-            one += 1
-        else:
-            other += 1
-    return found
+    def copy(self) -> Quiet:
+        """Return another that goes on by itself."""
+        return Quiet({**self.due}, self.since_ms, self.last, {**self.found})
 
+    def take(self, spoken: Turn | Hole) -> None:
+        """Take the next turn or hole; none that began earlier may follow."""
+        self.until(spoken.start_ms)
+        if isinstance(spoken, Turn):
+            self._speaks(spoken.channel, is_next=spoken.index == self.due[spoken.channel])
+            self.due[spoken.channel] = spoken.index + 1
+            self.last = spoken.evidence
+        self.since_ms = max(self.since_ms, spoken.end_ms)
 
-def _without(stretches: list[Stretch], holes: Iterable[Stretch]) -> list[Stretch]:
-    left = stretches
-    for hole in holes:
-        parts = (
-            part
-            for each in left
-            for part in (
-                Stretch(each.start_ms, min(each.end_ms, hole.start_ms)),
-                Stretch(max(each.start_ms, hole.end_ms), each.end_ms),
-            )
+    def until(self, now_ms: int) -> None:
+        """Take in that nobody was heard before *now_ms*."""
+        if now_ms > self.since_ms:
+            stretch = Stretch(self.since_ms, now_ms, self.last)
+            waiting = frozenset(self.due), True
+            self.found[waiting] = self.found.get(waiting, NONE).then(stretch)
+
+    def certain(self) -> Silences:
+        """Return what stays silence whatever follows."""
+        return self.found.get((frozenset(), True), NONE)
+
+    def complete(self, length_ms: int) -> Silences:
+        """Return all silences of a call of *length_ms*, of which everything was taken."""
+        whole = self.copy()
+        whole.until(length_ms)
+        found = NONE
+        for each in whole.found.values():
+            found = found.joined(each)
+        return found
+
+    def packed(self) -> list[object]:
+        """Return this as JSON can write it."""
+        found = [
+            [sorted(channels), certain, silences.longest_ms, [_packed(s) for s in silences.rising]]
+            for (channels, certain), silences in self.found.items()
+        ]
+        last = self.last and [self.last.channel, self.last.first_sample]
+        return [self.due, self.since_ms, last, found]
+
+    @classmethod
+    def unpacked(cls, kept: list[Any]) -> Quiet:
+        """Read what `packed` returned."""
+        due, since_ms, last, found = kept
+        return cls(
+            {Channel(name): index for name, index in due.items()},
+            since_ms,
+            _evidence(last),
+            {
+                (frozenset(map(Channel, channels)), certain): Silences(
+                    longest_ms, tuple(Stretch(a, b, _evidence(before)) for a, b, before in rising)
+                )
+                for channels, certain, longest_ms, rising in found
+            },
         )
-        left = [part for part in parts if part.length_ms > 0]
-    return left
+
+    def _speaks(self, channel: Channel, *, is_next: bool) -> None:
+        found: dict[_Waiting, Silences] = {}
+        for (channels, certain), silences in self.found.items():
+            waits = channel in channels
+            left = (channels - {channel}, certain and is_next) if waits else (channels, certain)
+            found[left] = found[left].joined(silences) if left in found else silences
+        self.found = found
+
+
+def _packed(stretch: Stretch) -> list[object]:
+    before = stretch.before and [stretch.before.channel, stretch.before.first_sample]
+    return [stretch.start_ms, stretch.end_ms, before]
+
+
+def _evidence(kept: list[Any] | None) -> Evidence | None:
+    return Evidence(Channel(kept[0]), kept[1]) if kept else None

@@ -1,9 +1,10 @@
 """The board in Redis: one writer's script, one reader's pipeline.
 
-A call is a hash of everything told of it. Each put reads it whole, works the row
-and the alerts out anew, and writes them together with the new fact if nobody else
-wrote in between. So the row always tells the whole set, in whichever order and
-however often it was told.
+A call is a hash of everything told of it, and of its fold (see `linewatch.board.fold`). Each put
+reads the fold, takes the new fact in, and writes both together with the row and the alerts if
+nobody else wrote in between. Only where the fold cannot take the fact, because it came late by
+many turns, or corrects what was said long ago, is everything read and folded anew. So the row
+always tells the whole set, in whichever order and however often it was told.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final, NamedTuple
 
@@ -22,8 +22,11 @@ from redis.retry import Retry
 
 from linewatch import keys
 from linewatch.board import encoding, health, rules, summary
+from linewatch.board.alerts import raised
 from linewatch.board.encoding import Fact
-from linewatch.board.facts import CallFacts, name_of, with_fact
+from linewatch.board.facts import CallFacts, name_of
+from linewatch.board.fold import Terms
+from linewatch.board.kept import Change, Kept, part_of
 from linewatch.board.rows import (
     AlertRow,
     CallDetail,
@@ -45,8 +48,6 @@ _TIMEOUT_S: Final = 0.45
 #: A call that never ends leaves the board when it was not heard of for so long.
 UNENDED_ROW_EXPIRES_S: Final = 24 * 3600
 _TRIES: Final = 100
-_ALERT: Final = "alert:"
-_SENT: Final = "sent:"
 
 
 class Put(NamedTuple):
@@ -54,37 +55,6 @@ class Put(NamedTuple):
 
     row: CallRow
     unpublished: list[Alert]
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """A call's hash, taken apart."""
-
-    version: str
-    shown: Shown
-    facts: dict[str, str]
-    alerts: dict[str, str]
-    sent: frozenset[str]
-
-    @classmethod
-    def read(cls, fields: Mapping[str, str]) -> _Told:
-        left = dict(fields)
-        version = left.pop("version", "0")
-        shown = Shown(tuple(filter(None, left.pop("shown", "").split(","))))
-        alerts = {
-            field.removeprefix(_ALERT): left.pop(field) for field in fields if _is(field, _ALERT)
-        }
-        sent = [field for field in fields if _is(field, _SENT)]
-        for field in sent:
-            del left[field]
-        names = frozenset(each.removeprefix(_SENT) for each in sent)
-        return cls(version, shown, left, alerts, names)
-
-    def of(self, field: str) -> tuple[Fact, ...]:
-        return encoding.loads_facts(field, self.facts.get(field, "[]"))
-
-    def values(self) -> list[Fact]:
-        return [fact for field in self.facts for fact in self.of(field)]
 
 
 class Board:
@@ -101,8 +71,8 @@ class Board:
     ) -> None:
         self._client: Any = client
         self._ready = Readiness(self._ping)
-        self._shown = shown
-        self._rules = rules.default_rules() if alert_rules is None else alert_rules
+        chosen = rules.default_rules() if alert_rules is None else alert_rules
+        self._terms = Terms(chosen, shown)
         self._write = self._client.register_script(_script("put"))
         self._note_published = self._client.register_script(_script("published"))
 
@@ -142,11 +112,9 @@ class Board:
 
         A call that ended and left the board is not brought back by what comes after.
         """
-        tenant, call = name_of(fact)
         with _available():
             for attempt in range(_TRIES):
-                told = _Told.read(self._client.hgetall(keys.board_call(tenant, call)))
-                put = self._try(told, fact)
+                put = self._try(fact)
                 if put:
                     return put
                 time.sleep(random.uniform(0, 0.001) * attempt)  # noqa: S311 - only spreads the tries
@@ -193,41 +161,49 @@ class Board:
         if not fields or text is None:
             return None
         row = encoding.loads_row(text)
-        told = _Told.read(fields)
-        facts = CallFacts.of(told.values(), told.shown)
-        queue = _queue({call: row}, {f"{call}|{rule}": told.alerts[rule] for rule in row.rules})
+        kept = Kept.of(fields)
+        facts = CallFacts.of(kept.values(), kept.shown)
+        queue = _queue({call: row}, {f"{call}|{rule}": kept.alerts[rule] for rule in row.rules})
         spoken = {channel: said for channel, said in zip(Channel, words, strict=True) if said}
         said, others = _said(facts.scores), _said(facts.others)
         return CallDetail(row, said, _unheard(facts.gaps), queue, spoken, others)
 
-    def _try(self, told: _Told, fact: Fact) -> Put | None:
-        field = encoding.field_of(fact)
-        stands = with_fact(told.of(field), fact)
-        facts = CallFacts.of([*told.values(), fact], self._shown)
-        alerts = rules.raised(facts, self._rules)
-        row = summary.summarize(facts, alerts)
-        if stands != told.of(field):
-            answer = self._commit(told, field, encoding.dumps_facts(stands), row, alerts)
+    def _try(self, fact: Fact) -> Put | None:
+        tenant, call = name_of(fact)
+        key = keys.board_call(tenant, call)
+        kept = self._part(key, fact)
+        change = Change.by_fold(kept, fact, self._terms)
+        if change is None:
+            kept = Kept.of(self._client.hgetall(key))
+            change = Change.by_facts(kept, fact, self._terms)
+        alerts = raised(change.state, self._terms, change.facts)
+        row = summary.summarize(change.state, alerts)
+        if change.is_news:
+            answer = self._commit(kept, change, row, alerts)
             if answer == "moved":
                 return None
             if answer == "gone":
                 return Put(row, [])
-        return Put(
-            row, [_as_raised(told, alert) for alert in alerts if alert.rule not in told.sent]
-        )
+        unpublished = [alert for alert in alerts if alert.rule not in kept.sent]
+        return Put(row, [_as_raised(kept, alert) for alert in unpublished])
 
-    def _commit(
-        self, told: _Told, field: str, text: str, row: CallRow, alerts: Sequence[Alert]
-    ) -> str:
+    def _part(self, key: str, fact: Fact) -> Kept:
+        names = part_of(fact, self._terms.rules)
+        texts = self._client.hmget(key, names)
+        found = zip(names, texts, strict=True)
+        return Kept.of({name: text for name, text in found if text is not None})
+
+    def _commit(self, kept: Kept, change: Change, row: CallRow, alerts: Sequence[Alert]) -> str:
         ended = row.ended_at_ms is not None
-        lapsed = sorted(told.alerts.keys() - row.rules)
+        lapsed = sorted(kept.alerts.keys() - row.rules)
         holding = [part for alert in alerts for part in (alert.rule, encoding.dumps(alert))]
         head: list[str | float] = [
-            told.version,
+            kept.version,
             row.call,
-            field,
-            text,
-            ",".join(self._shown.consumers),
+            change.field,
+            change.text,
+            ",".join(self._terms.shown.consumers),
+            change.folded,
             encoding.dumps(row),
             summary.rank(row),
         ]
@@ -306,10 +282,10 @@ def _alert_row(row: CallRow, alert: Alert, raised_at_ms: int) -> AlertRow:
     )
 
 
-def _as_raised(told: _Told, alert: Alert) -> Alert:
+def _as_raised(kept: Kept, alert: Alert) -> Alert:
     """The alert as it was raised first: its event must be the same bytes each time it is sent."""
-    kept = told.alerts.get(alert.rule)
-    return encoding.loads_alert(kept.partition("|")[2]) if kept else alert
+    text = kept.alerts.get(alert.rule)
+    return encoding.loads_alert(text.partition("|")[2]) if text else alert
 
 
 def _said(scores: Sequence[Score]) -> tuple[Said, ...]:
@@ -331,10 +307,6 @@ def _said(scores: Sequence[Score]) -> tuple[Said, ...]:
 
 def _unheard(gaps: Sequence[Missing]) -> tuple[Unheard, ...]:
     return tuple(Unheard(gap.key.channel, gap.start_ms, gap.end_ms, gap.reason) for gap in gaps)
-
-
-def _is(field: str, prefix: str) -> bool:
-    return field.startswith(prefix)
 
 
 def _ms(clock: tuple[int, int]) -> int:

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from linewatch.board import rules
-from linewatch.board.facts import CUSTOMERS, CallFacts
 from linewatch.board.rows import CallRow
-from linewatch.board.silence import longest_ms, silences
-from linewatch.calls import Alert, CallStart, Channel, Score
-
-#: The row is read every second by the dashboard, so it stays small whatever was said.
-TREND_POINTS: Final = 15
-_TEXT_CHARACTERS: Final = 400
-_NOUNS: Final = 12
+from linewatch.board.state import CallState
+from linewatch.calls import Alert, CallStart
 
 #: The help score's parts, in points; together they may pass 100, which is cut off.
 _MOOD_AT_ZERO: Final = 10.0
@@ -37,56 +30,38 @@ _FALLING: Final = 0.3
 _ENDED_BELOW: Final = 101.0
 
 
-def summarize(facts: CallFacts, alerts: Sequence[Alert]) -> CallRow:
-    """Return the row of a call; *alerts* are those that hold for *facts*.
+def summarize(state: CallState, alerts: Sequence[Alert]) -> CallRow:
+    """Return the row of a call; *alerts* are those that hold for *state*.
 
     Quality, words, nouns and consumer are those of the last utterance. *line*
     is the call's id until the start is known. On a mono call the ``mixed``
     channel stands for the customer.
     """
-    mood = [score.polarity for score in facts.by_customer]
-    start = facts.start or CallStart(facts.tenant, facts.call, facts.call, facts.started_at_ms)
-    last = max(facts.scores, key=_end_order, default=None)
-    row = CallRow(
-        tenant=facts.tenant,
-        call=facts.call,
+    mood, last = state.totals.customer, state.last
+    start = state.start or CallStart(state.tenant, state.call, state.call, state.started_at_ms)
+    return CallRow(
+        tenant=state.tenant,
+        call=state.call,
         line=start.line,
         agent=start.agent,
         queue=start.queue,
-        started_at_ms=facts.started_at_ms,
-        ended_at_ms=facts.end.ended_at_ms if facts.end else None,
+        started_at_ms=state.started_at_ms,
+        ended_at_ms=state.end.ended_at_ms if state.end else None,
         help_score=help_score(mood, alerts, last.end_ms if last else 0),
-        why=_why(mood, alerts),
-        polarity=None,
-        customer_trend=_trend(facts, CUSTOMERS),
-        agent_trend=_trend(facts, {Channel.AGENT}),
-        last_text="",
-        last_channel=None,
-        last_end_ms=0,
-        nouns=(),
-        consumer="",
-        talk_ms=_talk_ms(facts),
-        longest_silence_ms=longest_ms(silences(facts)),
-        utterances=len(facts.scores),
-        gaps=len(facts.gaps),
+        why=reason(mood, alerts),
+        polarity=last.polarity if last else None,
+        customer_trend=mood,
+        agent_trend=state.totals.agent,
+        last_text=last.text if last else "",
+        last_channel=last.channel if last else None,
+        last_end_ms=last.end_ms if last else 0,
+        nouns=last.nouns if last else (),
+        consumer=last.consumer if last else "",
+        talk_ms={name: state.totals.talk_ms.get(name, 0) for name in sorted(state.channels)},
+        longest_silence_ms=state.silences.longest_ms,
+        utterances=state.totals.utterances,
+        gaps=state.totals.gaps,
         rules=tuple(alert.rule for alert in alerts),
-    )
-    return _with_last(row, last) if last else row
-
-
-def _end_order(score: Score) -> tuple[int, str]:
-    return score.end_ms, score.key.channel
-
-
-def _with_last(row: CallRow, last: Score) -> CallRow:
-    return replace(
-        row,
-        polarity=last.polarity,
-        last_text=last.text[:_TEXT_CHARACTERS],
-        last_channel=last.key.channel,
-        last_end_ms=last.end_ms,
-        nouns=last.nouns[:_NOUNS],
-        consumer=last.consumer,
     )
 
 
@@ -94,12 +69,21 @@ def help_score(mood: Sequence[float], alerts: Sequence[Alert], now_ms: int) -> f
     """Return 0 (fine) to 100 (help now).
 
     Args:
-        mood: The customer's polarities, oldest first.
+        mood: The customer's last polarities, oldest first.
         alerts: What holds.
         now_ms: The call time up to which the call is known.
     """
     points = _mood_points(mood) + _fall_points(mood) + _alert_points(alerts, now_ms)
     return round(min(100.0, points), 1)
+
+
+def reason(mood: Sequence[float], alerts: Sequence[Alert]) -> str:
+    """Return why the call needs help, in words; nothing if it needs none."""
+    if alerts:
+        return alerts[0].reason
+    if mood and _recent(mood) <= _UNHAPPY:
+        return "customer unhappy"
+    return "mood falling" if _fall(mood) >= _FALLING and _recent(mood) < 0 else ""
 
 
 def rank(row: CallRow) -> float:
@@ -138,23 +122,3 @@ def _fall(mood: Sequence[float]) -> float:
     if not before:
         return 0.0
     return sum(before) / len(before) - sum(after) / len(after)
-
-
-def _why(mood: Sequence[float], alerts: Sequence[Alert]) -> str:
-    if alerts:
-        return alerts[0].reason
-    if mood and _recent(mood) <= _UNHAPPY:
-        return "customer unhappy"
-    return "mood falling" if _fall(mood) >= _FALLING and _recent(mood) < 0 else ""
-
-
-def _trend(facts: CallFacts, channels: frozenset[Channel] | set[Channel]) -> tuple[float, ...]:
-    own = [score.polarity for score in facts.scores if score.key.channel in channels]
-    return tuple(own[-TREND_POINTS:])
-
-
-def _talk_ms(facts: CallFacts) -> dict[Channel, int]:
-    spoken = dict.fromkeys(sorted(facts.channels), 0)
-    for score in facts.scores:
-        spoken[score.key.channel] += max(0, score.end_ms - score.start_ms)
-    return spoken

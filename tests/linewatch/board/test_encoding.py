@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from linewatch.board import encoding, rules, summary
-from linewatch.board.facts import CallFacts
+from linewatch.board import encoding
 from tests.board_facts import AGENT, CUSTOMER, end, gap, score, start
+from tests.board_fold import folded
 
 FACTS = [start(), score(3, 0.0, "naïve \N{WAVING HAND SIGN}\0"), gap(5, 9, AGENT), end()]
 
@@ -20,23 +20,21 @@ def test_fact_survives_writing(fact):
 
 def test_row_survives_writing():
     """A row comes back equal, with a polarity of exactly 0 and with its speakers."""
-    facts = CallFacts.of([*FACTS, score(0, -0.5, channel=AGENT)])
-    row = summary.summarize(facts, rules.raised(facts))
+    row, _ = folded(*FACTS, score(0, -0.5, channel=AGENT))
     assert row.polarity == 0.0
     assert encoding.loads_row(encoding.dumps(row)) == row
 
 
 def test_empty_row_survives_writing():
     """A row of a call that nobody spoke in yet comes back equal."""
-    row = summary.summarize(CallFacts.of([start()]), [])
+    row, _ = folded(start())
     assert row.last_channel is None
     assert encoding.loads_row(encoding.dumps(row)) == row
 
 
 def test_alert_survives_writing():
     """An alert comes back equal, with its evidence."""
-    facts = CallFacts.of([score(0, text="get me your supervisor")])
-    (alert,) = rules.raised(facts)
+    _, (alert,) = folded(score(0, text="get me your supervisor"))
     assert alert.evidence
     assert encoding.loads_alert(encoding.dumps(alert)) == alert
 

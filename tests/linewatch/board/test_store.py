@@ -13,8 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from infra import redis_server
 from linewatch import keys
-from linewatch.board import rules, summary
-from linewatch.board.facts import CallFacts
+from linewatch.board import encoding
 from linewatch.board.scores import ANYBODY, Shown
 from linewatch.board.store import UNENDED_ROW_EXPIRES_S, Board
 from linewatch.calls import Missing
@@ -33,6 +32,7 @@ from tests.board_facts import (
     tales,
     tellings,
 )
+from tests.board_oracle import board_of
 
 
 @pytest.fixture(name="client")
@@ -49,8 +49,7 @@ def _board(redis_url):
 
 
 def _pure(facts, shown=ANYBODY):
-    known = CallFacts.of(facts, shown)
-    return summary.summarize(known, rules.raised(known))
+    return board_of(facts, shown)[0]
 
 
 def _put_all(board, facts):
@@ -116,6 +115,63 @@ def test_two_scorers_alternate(redis_url):
         ("notebook", -0.2),
     ]
     board.close()
+
+
+def test_choice_may_change(redis_url, board):
+    """A board that is told to show another consumer shows it from the call's next event on."""
+    _put_all(board, [score(0, 0.5), score(0, -0.5, consumer="canary"), score(1, 0.1)])
+    assert board.snapshot(TENANT).rows[0].customer_trend == (-0.5, 0.1)
+    other = Board.from_url(redis_url, Shown(("sentiment",)))
+    told = [score(0, 0.5), score(0, -0.5, consumer="canary"), score(1, 0.1), score(2)]
+    assert other.put(told[-1]).row == _pure(told, Shown(("sentiment",)))
+    other.close()
+
+
+def _long_call(length):
+    sides = [AGENT, CUSTOMER]
+    return [score(i // 2, channel=sides[i % 2], at_ms=i * 3000) for i in range(length)]
+
+
+class _Reads:
+    """Counts the characters that a board reads of a call's hash, and the facts it parses."""
+
+    def __init__(self, board, monkeypatch):
+        self.texts, self.facts = [], []
+        read, parse = board._client.hmget, encoding._fact
+        monkeypatch.setattr(board._client, "hmget", lambda *args: self._note(read(*args)))
+        monkeypatch.setattr(
+            encoding, "_fact", lambda *args: self.facts.append(args) or parse(*args)
+        )
+
+    def _note(self, texts):
+        self.texts += filter(None, texts)
+        return texts
+
+    def _parsed(self, fact):
+        self.facts.append(fact)
+        return fact
+
+    def of(self, put):
+        """Return both counts of what *put* does."""
+        self.texts.clear()
+        self.facts.clear()
+        put()
+        return sum(map(len, self.texts)), len(self.facts)
+
+
+def test_long_call_reads_no_more(board, client, monkeypatch):
+    """An event reads no more of a long call than of a short one, and parses no other fact."""
+    told = _long_call(400)
+    _put_all(board, told[:59])
+    reads = _Reads(board, monkeypatch)
+    monkeypatch.setattr(board._client, "hgetall", None)
+    short, parsed = reads.of(lambda: board.put(told[59]))
+    assert (short < 8000, parsed) == (True, 0)
+    _put_all(board, told[60:-1])
+    long, parsed = reads.of(lambda: board.put(told[-1]))
+    assert (long < 1.1 * short, parsed) == (True, 0)
+    _, parsed = reads.of(lambda: board.put(replace(told[0], scorer_version=0)))
+    assert parsed == 1
 
 
 def test_hidden_scorer_raises_nothing(redis_url):

@@ -6,16 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linewatch.board import rules
-from linewatch.board.facts import CallFacts
-from linewatch.board.summary import TREND_POINTS, help_score, rank, summarize
+from linewatch.board.summary import help_score, rank
+from linewatch.board.totals import TREND_POINTS
 from linewatch.calls import Alert, Severity
 from tests.board_facts import AGENT, CUSTOMER, MIXED, TENANT, calls, end, gap, score, start
+from tests.board_fold import folded
 
 
 def _row(*facts):
-    known = CallFacts.of(facts)
-    return summarize(known, rules.raised(known))
+    return folded(*facts)[0]
 
 
 def _alert(severity=Severity.WARNING, at_ms=0):

@@ -1,0 +1,115 @@
+"""A call's hash in Redis, taken apart, and what one more fact makes of it. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from linewatch.board import encoding, fold
+from linewatch.board.encoding import END, START, Fact, field_of
+from linewatch.board.facts import CallFacts, name_of, with_fact
+from linewatch.board.fold import Fold, Terms
+from linewatch.board.rules import Rule
+from linewatch.board.scores import Shown
+from linewatch.board.state import CallState
+
+_VERSION: Final = "version"
+_SHOWN: Final = "shown"
+_FOLD: Final = "fold"
+_ALERT: Final = "alert:"
+_SENT: Final = "sent:"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was read of a call's hash: texts, parsed when asked for."""
+
+    version: str
+    shown: Shown
+    fold: str
+    facts: Mapping[str, str]
+    alerts: Mapping[str, str]
+    sent: frozenset[str]
+
+    @classmethod
+    def of(cls, fields: Mapping[str, str]) -> Kept:
+        """Take *fields* apart."""
+        left = dict(fields)
+        version, shown, folded = (left.pop(name, "") for name in (_VERSION, _SHOWN, _FOLD))
+        alerts = {name: left.pop(name) for name in fields if name.startswith(_ALERT)}
+        sent = [name for name in fields if name.startswith(_SENT) and left.pop(name)]
+        return cls(
+            version or "0",
+            Shown(tuple(filter(None, shown.split(",")))),
+            folded,
+            left,
+            {name.removeprefix(_ALERT): text for name, text in alerts.items()},
+            frozenset(name.removeprefix(_SENT) for name in sent),
+        )
+
+    def at(self, field: str) -> tuple[Fact, ...]:
+        """Return the facts of one field."""
+        return encoding.loads_facts(field, self.facts.get(field, "[]"))
+
+    def values(self) -> list[Fact]:
+        """Return all facts that were read."""
+        return [fact for field in self.facts for fact in self.at(field)]
+
+
+def part_of(fact: Fact, rules: Iterable[Rule]) -> list[str]:
+    """Return the fields of a call's hash that are needed to take *fact* in, if its fold can."""
+    names = [rule.name for rule in rules]
+    own = (_VERSION, _FOLD, START, END, field_of(fact))
+    return [
+        *dict.fromkeys(own),
+        *(_ALERT + name for name in names),
+        *(_SENT + name for name in names),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one more fact makes of a call.
+
+    If it *is_news*, *text* is to be written into *field* and *folded* is the new fold. *facts* is
+    everything known, if it was read.
+    """
+
+    state: CallState
+    field: str = ""
+    text: str = ""
+    folded: str = ""
+    is_news: bool = False
+    facts: CallFacts | None = None
+
+    @classmethod
+    def by_fold(cls, kept: Kept, fact: Fact, terms: Terms) -> Change | None:
+        """Go on from the fold in *kept*; nothing if all facts must be read."""
+        going = Fold.empty() if kept.version == "0" else fold.loads(kept.fold, terms)
+        known = kept.at(field_of(fact))
+        stands = with_fact(known, fact)
+        if going is None or terms.whole_rules:
+            return None
+        if stands != known and not going.take(known, stands, terms):
+            return None
+        return cls._of(kept, fact, stands, going, terms)
+
+    @classmethod
+    def by_facts(cls, kept: Kept, fact: Fact, terms: Terms) -> Change:
+        """Fold all facts, of which *kept* holds every one but *fact*."""
+        facts = CallFacts.of([*kept.values(), fact], terms.shown)
+        stands = with_fact(kept.at(field_of(fact)), fact)
+        return replace(cls._of(kept, fact, stands, Fold.of(facts, terms), terms), facts=facts)
+
+    @classmethod
+    def _of(
+        cls, kept: Kept, fact: Fact, stands: tuple[Fact, ...], going: Fold, terms: Terms
+    ) -> Change:
+        field = field_of(fact)
+        edges = {START: kept.at(START), END: kept.at(END), field: stands}
+        state = CallState.of(name_of(fact), [*edges[START], *edges[END]], going, terms)
+        if stands == kept.at(field):
+            return cls(state)
+        text, folded = encoding.dumps_facts(stands), fold.dumps(going, terms)
+        return cls(state, field, text, folded, is_news=True)
