@@ -81,11 +81,13 @@ class TestDigest:
         monkeypatch.setattr(model_folder.gate, "fingerprint", lambda: "another")
         assert digest(folder) != before
 
-    @pytest.mark.parametrize("name", ["PRE_ROLL_MS", "IDLE_FRAMES", "UTTERANCE_MS", "TAIL_MS"])
+    @pytest.mark.parametrize(
+        "name", ["RULES", "PRE_ROLL_MS", "IDLE_FRAMES", "UTTERANCE_MS", "TAIL_MS"]
+    )
     def test_edges_count(self, folder, monkeypatch, name):
-        """Another length of anything that passes an edge makes another digest."""
+        """Other rules, or another length of what passes an edge, make another digest."""
         before = digest(folder)
-        monkeypatch.setattr(lengths, name, 1)
+        monkeypatch.setattr(lengths, name, 7)
         assert digest(folder) != before
 
     def test_folder_name_does_not_count(self, folder):
