@@ -1,4 +1,4 @@
-"""Everything known of one call, as a set: the order in which it was told plays no part. No I/O."""
+"""Everything known of one call, as a set: the order in which it came plays no part. No I/O."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ class CallFacts:
 
     @classmethod
     def of(cls, facts: Iterable[Fact], shown: Shown = ANYBODY) -> CallFacts:
-        """Gather *facts* of one call, told in any order and any number of times.
+        """Gather *facts* of one call, that came in any order and any number of times.
 
         Raises:
             ValueError: there are none.
         """
-        told: dict[str, tuple[Fact, ...]] = {}
+        by_field: dict[str, tuple[Fact, ...]] = {}
         for fact in facts:
             field = encoding.field_of(fact)
-            told[field] = with_fact(told.get(field, ()), fact)
-        values = [fact for each in told.values() for fact in each]
+            by_field[field] = with_fact(by_field.get(field, ()), fact)
+        values = [fact for each in by_field.values() for fact in each]
         if not values:
             raise ValueError("nothing is known of a call without facts")
         tenant, call = name_of(values[0])
-        chosen = {id(shown.choose(scores_of(each))) for each in told.values()}
+        chosen = {id(shown.choose(scores_of(each))) for each in by_field.values()}
         scores = sorted(scores_of(values), key=_spoken_order)
         return cls(
             tenant=tenant,
@@ -79,7 +79,7 @@ def with_fact(known: Sequence[Fact], fact: Fact) -> tuple[Fact, ...]:
     """Return *known*, all facts of one field, with *fact* among them.
 
     Scores of one utterance by different consumers or versions stand side by side. Of two
-    tellings of the same fact the greater stands, whichever came first: the first value in which
+    versions of the same fact the greater stands, whichever came first: the first value in which
     they differ decides, numbers as numbers.
     """
     others = [each for each in known if _teller(each) != _teller(fact)]

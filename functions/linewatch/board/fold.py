@@ -4,7 +4,7 @@ Everything heard of a call is taken in the order it was spoken. What was spoken 
 tail, where a turn may still come in between or be scored anew; what leaves the tail is settled:
 only its totals are kept. A fact that would change what is settled cannot be taken, and the fold
 is made anew of all facts. Either way it is the fold of the whole set: the order in which the
-facts were told plays no part.
+facts came plays no part.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class Fold:
         return totals
 
     def _began(self, fact: Score | Missing, gone: Sequence[Fact]) -> bool:
-        """Take the begin of the call that *fact* tells; those that are *gone* told it, too."""
+        """Take the call's begin from *fact*; tell whether all that are *gone* named the same."""
         began = [] if self.began_at_ms is None else [self.began_at_ms]
         self.began_at_ms = min([*began, fact.started_at_ms])
         return all(each.started_at_ms == fact.started_at_ms for each in gone)

@@ -4,12 +4,12 @@ A rule that held at some moment of a call holds for the whole call, so what a
 customer said at the start is still an alert at the end. Rules count by the
 utterances' own numbers, never by what happens to be known: a score that is
 still on its way can add an alert, it cannot take one back. (Two things can: a
-gap told after the speech that followed it takes back a silence, and a score that
+gap that comes after the speech that followed it takes back a silence, and a score that
 takes the place of another, see `linewatch.board.scores`, what only the other met.)
 
 A rule is of one of three kinds, by what it asks for. `TurnRule` and `SilenceRule` cost the same
 however long a call is. A `WholeRule` may ask for anything, and makes the board read everything
-told of a call for each of its events. The ``repr`` of a rule must tell all that it depends on:
+known of a call for each of its events. The ``repr`` of a rule must name all that it depends on:
 where it changes, calls are worked out anew.
 """
 
@@ -81,7 +81,7 @@ class SilenceRule(Rule, Protocol):
 
 @runtime_checkable
 class WholeRule(Rule, Protocol):
-    """A rule that asks for everything told of a call."""
+    """A rule that asks for everything known of a call."""
 
     def find_in_facts(self, facts: CallFacts) -> Finding | None:
         """Return the first time *facts* meet the rule."""
@@ -207,5 +207,5 @@ def noticed(score: Score, rules: Iterable[TurnRule]) -> dict[str, str]:
 
 
 def fingerprint(rules: Iterable[Rule]) -> str:
-    """Name *rules*, so that what was worked out by others can be told."""
+    """Return a short hash of *rules*: a fold made by other rules is not used."""
     return sha256(repr(list(rules)).encode()).hexdigest()[:16]

@@ -2,7 +2,7 @@
 
 A score may still be on its way, so the time between two known utterances of a channel is silent
 for certain only if their indexes follow each other, or if the call ended and all of it is known.
-Only such silence counts: it stays true whatever is told later.
+Only such silence counts: it stays true whatever comes later.
 
 Turns and holes are taken in the order they began. So a stretch in which nobody is known to speak
 ends where the next of them begins, and nothing that follows can shorten it. It then waits for the

@@ -44,8 +44,8 @@ class CallState:
         """When the call began: as announced, else as its audio or its end tells."""
         if self.start:
             return self.start.started_at_ms
-        told = [] if self.began_at_ms is None else [self.began_at_ms]
-        return min([*told, self.end.started_at_ms] if self.end else told)
+        began = [] if self.began_at_ms is None else [self.began_at_ms]
+        return min([*began, self.end.started_at_ms] if self.end else began)
 
     @property
     def length_ms(self) -> int | None:

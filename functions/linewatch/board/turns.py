@@ -18,7 +18,7 @@ class Turn(NamedTuple):
     end_ms: int
     channel: Channel
     first_sample: int
-    index: int  # type: ignore[assignment] # it hides tuple's method, which nobody needs
+    index: int  # type: ignore[assignment] # hides tuple.index
     polarity: float
     noticed: Mapping[str, str]
 
