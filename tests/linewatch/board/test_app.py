@@ -89,9 +89,9 @@ def test_events_reach_board(http, board):
 
 def test_listed_consumers_are_shown(redis_url, board):
     """With CONSUMERS_SHOWN the board shows the scores of the first of them, whoever else scores."""
-    app = board_app.create({"REDIS_URL": redis_url, "CONSUMERS_SHOWN": "sentiment,notebook"})
+    http = _client(redis_url, REPLY="true", CONSUMERS_SHOWN="sentiment,notebook")
     for told in (score(0, 0.5), score(0, -0.5, consumer="notebook"), score(0, 0.1, consumer="a")):
-        assert _post(app.test_client(), events.utterance_scored(told)).status_code == 204
+        assert _post(http, events.utterance_scored(told)).status_code == 204
     (row,) = board.snapshot(TENANT).rows
     assert (row.polarity, row.consumer, row.utterances) == (0.5, "sentiment", 1)
 
