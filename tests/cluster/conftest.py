@@ -44,9 +44,16 @@ def _image(bare):
 
 @pytest.fixture(scope="session", name="cluster")
 def _cluster(bare, image):
-    """The cluster with everything applied and Ready."""
+    """The cluster with everything applied and Ready, and no decoder of an earlier revision left."""
     deployment.deploy(bare, "box", image)
+    kube.eventually(lambda: _is_new(bare), 300, every_s=2)
     return bare
+
+
+def _is_new(cluster):
+    newest = cluster.get("ksvc", "decoder")["status"]["latestReadyRevisionName"]
+    pods = cluster.get("pods", "-l", "serving.knative.dev/service=decoder")["items"]
+    return {pod["metadata"]["labels"]["serving.knative.dev/revision"] for pod in pods} == {newest}
 
 
 @pytest.fixture(name="run")
