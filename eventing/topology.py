@@ -245,7 +245,7 @@ def _unbound(
 ) -> list[str]:
     """Say which function has nowhere to publish, and which sink nobody writes to."""
     functions = {source.service for source in sources}
-    written = {*bindings.values()}
+    written = set(bindings.values())
     return [
         *(f"Service {each}: no SinkBinding" for each in sorted(functions - bindings.keys())),
         *(

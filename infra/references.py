@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Final
 from urllib.parse import urlsplit
 
+from infra.deploy.objects import every
 from infra.manifest import Body, Manifest, part, role_of
 
 #: The Secrets that docs/cluster.md asks the owner of an installation to make, with their keys.
@@ -176,14 +177,7 @@ class References:
 
 def under(value: object, name: str) -> Iterator[Body]:
     """Yield every object that is called *name*, however deep in *value* it lies."""
-    if isinstance(value, Mapping):
-        for key, each in value.items():
-            if key == name and isinstance(each, Mapping):
-                yield each
-            yield from under(each, name)
-    elif isinstance(value, list):
-        for each in value:
-            yield from under(each, name)
+    return (each for each in every(value, name) if isinstance(each, Mapping))
 
 
 def _home(manifest: Manifest) -> str:
