@@ -150,9 +150,12 @@ class Relay:
         self._keeper.start()
 
     def stop(self, timeout_s: float = 3.0) -> None:
-        """Finish the batch in hand, give the leases back and end the thread."""
+        """Finish the batch in hand, give the leases back and end the threads."""
         self._stopping.set()
         self._thread.join(timeout_s)
+        if self._ended.is_set():
+            # It may be renewing: the client is closed next.
+            self._keeper.join(timeout_s)
 
     def _run(self) -> None:
         failures = 0

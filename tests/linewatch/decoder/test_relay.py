@@ -355,6 +355,22 @@ def test_stop_releases_leases(client, make):
     assert not [p for p in range(PARTITIONS) if client.exists(keys.outbox_lease(p))]
 
 
+def test_stop_waits_for_a_renewal(make, monkeypatch):
+    """A relay that was stopped uses its client no more, so that it may be closed."""
+    relay, renews, may_end = make(), threading.Event(), threading.Event()
+
+    def extend():
+        renews.set()
+        may_end.wait(10)
+
+    monkeypatch.setattr(relay._leases, "extend", extend)
+    relay.start()
+    assert renews.wait(10)
+    threading.Timer(0.3, may_end.set).start()
+    relay.stop()
+    assert not relay._keeper.is_alive()
+
+
 def test_dead_drainer_is_replaced(client, make):
     """What a pod left in the outbox when it died is published by another, oldest first."""
     for partition in range(PARTITIONS):
