@@ -109,7 +109,16 @@ class Answer:
 
 
 class OwnerGone(Exception):
-    """Nobody listens at the owner's address, or by now another pod does."""
+    """Nobody listens at the owner's address, or by now another pod does.
+
+    Args:
+        is_certain: False where this pod never reached the owner: a firewall may not know
+            this pod yet, and only the lease tells whether the owner lives.
+    """
+
+    def __init__(self, *, is_certain: bool = True) -> None:
+        super().__init__()
+        self.is_certain = is_certain
 
 
 class OwnerSilent(OwnerBusy):
@@ -134,6 +143,7 @@ class Forwarder:
         self._slots = threading.BoundedSemaphore(max(1, threads // 2))
         self._connections = threads
         self._pools: dict[str, urllib3.HTTPConnectionPool] = {}
+        self._reached: set[str] = set()
         # The pod that fell silent last, and when.
         self._silent = ("", 0.0)
 
@@ -200,7 +210,7 @@ class Forwarder:
                 time.sleep(_DYING_S)
                 answer = ask()
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
-            raise OwnerGone from None
+            raise OwnerGone(is_certain=owner.pod in self._reached) from None
         except urllib3.exceptions.ReadTimeoutError as error:
             self._silent = (owner.pod, time.monotonic())
             raise OwnerSilent(_SILENT) from error
@@ -210,6 +220,7 @@ class Forwarder:
             ) from error
         if answer.headers.get("kne-reason") == _ANOTHER_POD:
             raise OwnerGone
+        self._reached.add(owner.pod)
         kept = {name: answer.headers[name] for name in _HANDED_BACK if name in answer.headers}
         return Answer(answer.status, kept, answer.data)
 

@@ -160,14 +160,14 @@ class Road:
         for _ in range(_OWNERS_TRIED):
             try:
                 return self._forwarded(passage, owner)
-            except OwnerGone:
-                found = self._adopt(passage, owner)
+            except OwnerGone as gone:
+                found = self._adopt(passage, owner if gone.is_certain else None)
             if isinstance(found, Reply):
                 return found
             owner = found
-        raise OwnerBusy("the call's decoder just died: send again")
+        raise OwnerBusy("the call's decoder cannot be reached: send again")
 
-    def _adopt(self, passage: Passage, dead: Owner) -> Reply | Owner:
+    def _adopt(self, passage: Passage, dead: Owner | None) -> Reply | Owner:
         try:
             return self._take(passage, dead)
         except NotFound:

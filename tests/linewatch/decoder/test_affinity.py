@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -207,6 +208,17 @@ class TestForwarder:
         """Where nobody listens the owner is gone."""
         with pytest.raises(OwnerGone):
             send(Owner("pod-b", 1, f"http://127.0.0.1:{free_port()}"))
+
+    def test_only_who_was_reached_is_certainly_gone(self):
+        """A refusal by an owner never reached may be a firewall's that does not know us yet."""
+        forwarder = Forwarder(PASSES, 8)
+        with pod_server() as (_, owner):
+            send(owner, forwarder)
+        for certain, gone in (True, owner), (False, replace(owner, pod="pod-c")):
+            forwarder.drop_idle()
+            with pytest.raises(OwnerGone) as refused:
+                send(gone, forwarder)
+            assert refused.value.is_certain is certain
 
     def test_swallowed_connect_is_gone(self):
         """Where a connection is swallowed the owner is gone within a quarter of a second."""

@@ -241,6 +241,16 @@ class TestAdopt:
         assert town.travel("b", STEPS[1]).next_seq == 2
         assert town.pods["b"].store.peek(AGENT).epoch == 2
 
+    def test_never_reached_owner_keeps_it(self, town):
+        """A pod that never reached the owner adopts nothing while the owner's lease lives."""
+        town.faults["a"] = OwnerGone(is_certain=False)
+        with pytest.raises(OwnerBusy) as refused:
+            town.travel("b", STEPS[1])
+        assert refused.value.retry_after_s == 1
+        assert town.travel("a", STEPS[1]).next_seq == 2
+        town.pods["a"].killed()
+        assert town.travel("b", STEPS[2]).next_seq == 3
+
     def test_remembered_owner_died(self, town):
         """So is one whose remembered pod died."""
         town.travel("b", STEPS[1])
@@ -437,6 +447,11 @@ class TestGivenUp:
         assert isinstance(town.travel("a", next(rest)), Reply)
         assert isinstance(town.travel("a", next(rest)), Reply)
         assert town.hops == [("a", "b")]
+
+    def test_emptiest_is_not_reached_yet(self, town, rest):
+        """Where the emptiest pod was never reached it is taken back as well."""
+        town.faults["b"] = OwnerGone(is_certain=False)
+        assert isinstance(town.travel("a", next(rest)), Reply)
 
     def test_both_gave_it_up(self, town, rest):
         """A pod told that the other gave the session up as well takes the next step itself."""
