@@ -26,7 +26,7 @@ from eventing.log import Log, LogSettings
 from eventing.log_redis import RedisLog
 from eventing.topology import Source, Topology
 from linewatch import events, settings
-from linewatch.decoder.relay import UNREADABLE
+from linewatch.decoder.outbox.relay import UNREADABLE
 from linewatch.errors import LinewatchError, SettingsError
 from linewatch.settings import setting
 

@@ -28,7 +28,7 @@ class Writer(Protocol):
     """Where dead letters go."""
 
     def publish(self, records: Sequence[Record]) -> None:
-        """Write *records*, or raise as `linewatch.decoder.relay.LogWriter` does."""
+        """Write *records*, or raise as `linewatch.decoder.outbox.relay.LogWriter` does."""
         ...
 
 

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 from eventing.entry import Entry
 from eventing.topology import KEPT_S, Source
 from linewatch import keys
-from linewatch.decoder.relay import RedisLogWriter, connect
+from linewatch.decoder.outbox.relay import RedisLogWriter, connect
 from linewatch.errors import StoreUnavailable
 from linewatch.events import PARTITIONS, Record
 

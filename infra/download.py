@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from infra.progress import Progress
-from linewatch.decoder.model_folder import file_hash
+from linewatch.decoder.recognition.model_folder import file_hash
 from linewatch.errors import SettingsError
 
 NAME: Final = "vosk-model-small-en-us-0.15"

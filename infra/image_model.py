@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from infra import model
-from linewatch.decoder import model_folder
-from linewatch.decoder.model_folder import HASHES, Layout, file_hash
+from linewatch.decoder.recognition import model_folder
+from linewatch.decoder.recognition.model_folder import HASHES, Layout, file_hash
 from linewatch.errors import SettingsError
 
 #: A whole second: a layer keeps no finer times, and the kept hashes hold for these.

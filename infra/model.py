@@ -22,8 +22,8 @@ from typing import Final
 
 from infra import download, graph
 from infra.progress import Progress
-from linewatch.decoder import model_folder
-from linewatch.decoder.model_folder import HASHES, Entry, Layout
+from linewatch.decoder.recognition import model_folder
+from linewatch.decoder.recognition.model_folder import HASHES, Entry, Layout
 from linewatch.errors import SettingsError
 
 #: Counts up when this module lays a folder out differently.

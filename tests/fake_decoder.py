@@ -12,8 +12,8 @@ import os
 
 from fakes import HashRecognizers, PoisonedRecognizers, SayingRecognizers
 
-from linewatch.decoder import placing
 from linewatch.decoder.app import app_of
+from linewatch.decoder.ownership import placing
 from linewatch.decoder.service import build
 from linewatch.settings import DecoderSettings, load
 from linewatch.tracing import TracingSettings, tracer

@@ -186,7 +186,7 @@ def encoded(samples, codec):
         return samples.astype(">i2").tobytes()
     if codec is Codec.S16LE:
         return samples.astype("<i2").tobytes()
-    from linewatch.decoder.frontend import A_LAW, MU_LAW  # noqa: PLC0415 - numpy alone is lighter
+    from linewatch.decoder.recognition.frontend import A_LAW, MU_LAW  # noqa: PLC0415 - numpy alone is lighter
 
     table = (MU_LAW if codec is Codec.PCMU else A_LAW).astype(np.int32)
     order = np.argsort(table, kind="stable")

@@ -23,11 +23,11 @@ CONTRACT = ("errors", "calls", "events", "payloads", "settings", "keys")
 FORBIDDEN_NAMES = {"utils", "util", "common", "core", "helpers", "helper", "misc"}
 APPS = {f"functions/linewatch/{part}/app.py" for part in PARTS}
 OWNERS = {
-    "vosk": {"functions/linewatch/decoder/recognizer.py"},
+    "vosk": {"functions/linewatch/decoder/recognition/recognizer.py"},
     "redis": {
-        "functions/linewatch/decoder/scripts.py",
-        "functions/linewatch/decoder/store.py",
-        "functions/linewatch/decoder/relay.py",
+        "functions/linewatch/decoder/store/scripts.py",
+        "functions/linewatch/decoder/store/store.py",
+        "functions/linewatch/decoder/outbox/relay.py",
         "functions/linewatch/board/store.py",
         "eventing/log_redis.py",
     },

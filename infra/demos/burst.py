@@ -14,7 +14,7 @@ from typing import Final
 
 from linewatch.board.store import Board
 from linewatch.calls import CallEnd, CallStart, Channel, ChannelKey, EndReason, Utterance
-from linewatch.decoder.relay import LogWriter, connect
+from linewatch.decoder.outbox.relay import LogWriter, connect
 from linewatch.decoder.service import log_writer
 from linewatch.events import Record, call_ended, call_started, to_record, utterance_final
 from linewatch.settings import DecoderSettings, load

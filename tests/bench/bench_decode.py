@@ -25,9 +25,9 @@ import jiwer
 
 from infra import model
 from linewatch.calls import ChannelKey, Chunk, Codec, End
-from linewatch.decoder import recognizer
-from linewatch.decoder.model_folder import Layout
-from linewatch.decoder.session import Session
+from linewatch.decoder.recognition import recognizer
+from linewatch.decoder.recognition.model_folder import Layout
+from linewatch.decoder.recognition.session import Session
 from tests.bench import recordings
 
 SIDES = ("ours", "server", "fairer")

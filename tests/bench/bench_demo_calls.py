@@ -18,8 +18,8 @@ import jiwer
 
 from infra import model
 from linewatch.calls import ChannelKey, Chunk, End
-from linewatch.decoder.recognizer import Recognizers, load
-from linewatch.decoder.session import Session
+from linewatch.decoder.recognition.recognizer import Recognizers, load
+from linewatch.decoder.recognition.session import Session
 from linewatch.gateway.recording import Recording
 
 DEMO: Final = Path(__file__).resolve().parents[2] / "infra" / "demo"

@@ -31,8 +31,8 @@ from decoders import REAL, Fleet
 
 from infra import model, redis_server
 from linewatch.calls import Channel, ChannelKey, Chunk, Codec, End
-from linewatch.decoder import recognizer
-from linewatch.decoder.frontend import Frontend, pcm
+from linewatch.decoder.recognition import recognizer
+from linewatch.decoder.recognition.frontend import Frontend, pcm
 from linewatch.gateway.wire import ChannelWire
 from tests.bench import recordings
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from linewatch.decoder.frontend import pcm
+from linewatch.decoder.recognition.frontend import pcm
 from linewatch.gateway import wav
 from linewatch.gateway.recording import STEREO
 

@@ -16,10 +16,13 @@ from fakes import HashRecognizers
 from redis.exceptions import RedisError
 
 from linewatch import keys
-from linewatch.decoder import affinity, recognizer, relay, service
-from linewatch.decoder import store as stores
+from linewatch.decoder import service
 from linewatch.decoder.app import app_of
-from linewatch.decoder.claims import Committed
+from linewatch.decoder.outbox import relay
+from linewatch.decoder.ownership import cookies
+from linewatch.decoder.recognition import recognizer
+from linewatch.decoder.store import store as stores
+from linewatch.decoder.store.answers import Committed
 from linewatch.errors import StoreUnavailable
 from linewatch.settings import DecoderSettings, load
 from tests.chaos import unfenced
@@ -131,7 +134,7 @@ def create():
     _Store.points = _Leases.points = points
     service.Store, relay.Leases = _Store, _Leases
     service.Relay = _relay_with(points)
-    affinity.READ_S = float(os.environ.get("CHAOS_READ_S", affinity.READ_S))
+    cookies.READ_S = float(os.environ.get("CHAOS_READ_S", cookies.READ_S))
     skew_ms = round(1000 * float(os.environ.get("CHAOS_SKEW_S", "0")))
     clock_ms = service.clock_ms
     service.clock_ms = lambda: clock_ms() + skew_ms

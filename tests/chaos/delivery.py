@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError
 from infra.tether import tethered
 from linewatch import events, keys
 from linewatch.calls import Channel, ChannelKey, Utterance
-from linewatch.decoder.relay import RedisLogWriter, connect
+from linewatch.decoder.outbox.relay import RedisLogWriter, connect
 from linewatch.events import PARTITIONS
 
 #: A record that stands for what a customer says in some six seconds.

@@ -9,8 +9,8 @@ from decoders import STARTED_AT_MS
 from fakes import HashRecognizers, encoded, two_speakers
 
 from linewatch.calls import CallEnd, CallStart, Channel, ChannelKey, Chunk, Codec, End, EndReason
-from linewatch.decoder.claims import final_of
-from linewatch.decoder.session import Session
+from linewatch.decoder.recognition.session import Session
+from linewatch.decoder.store.answers import final_of
 from linewatch.events import call_ended, call_started, to_record, utterance_final
 
 RATE_HZ = 8000

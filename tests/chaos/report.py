@@ -42,12 +42,12 @@ of it.
 #: What is promised beside, each with the tests that hold it.
 HELD = {
     "replay equals no crash, on the fake recognizer and on Vosk": (
-        "tests/linewatch/decoder/test_sessions.py",
+        "tests/linewatch/decoder/ownership/test_sessions.py",
         "tests/e2e/test_transcript.py",
     ),
     "repeats, other bytes, gaps, restarts and lost answers in any order": (
-        "tests/linewatch/decoder/test_sessions_model.py",
-        "tests/linewatch/decoder/test_fold_machine.py",
+        "tests/linewatch/decoder/ownership/test_sessions_model.py",
+        "tests/linewatch/decoder/ownership/test_fold_machine.py",
     ),
     "a caller who never comes back, poison audio, forwards both ways, a pod that joins": (
         "tests/e2e/test_failover.py",
@@ -64,8 +64,8 @@ HELD = {
         "tests/linewatch/serving/test_worker.py",
     ),
     "forged cookies and forwards, another tenant's calls": (
-        "tests/linewatch/decoder/test_affinity.py",
-        "tests/linewatch/decoder/test_foreign_calls.py",
+        "tests/linewatch/decoder/ownership/test_cookies.py",
+        "tests/linewatch/decoder/http/test_foreign_calls.py",
     ),
     "what is said is in events only": ("tests/e2e/test_spoken_secret.py",),
     "Redis by TLS, one user a role; tokens change without a restart": (

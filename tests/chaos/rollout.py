@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from linewatch.decoder.store import VERSION
+from linewatch.decoder.store.store import VERSION
 from tests.chaos.crowd import Crowd
 from tests.chaos.faults import longest_refusal
 from tests.chaos.oracle import Script

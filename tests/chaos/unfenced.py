@@ -6,7 +6,7 @@ it was stops the run.
 
 from __future__ import annotations
 
-from linewatch.decoder import scripts
+from linewatch.decoder.store import scripts
 
 NAMES = ("commit", "edge")
 #: What is cut out of each script, and what stands there instead.

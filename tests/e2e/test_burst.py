@@ -14,7 +14,7 @@ from infra.redis_server import free_port
 from linewatch import events, keys
 from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, Utterance
-from linewatch.decoder.relay import RedisLogWriter, connect
+from linewatch.decoder.outbox.relay import RedisLogWriter, connect
 
 CALLS, EACH = 20, 10
 IDLE_WINDOW_S = 2

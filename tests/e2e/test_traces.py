@@ -8,8 +8,8 @@ from linewatch import events, otlp
 from linewatch.board import app as board_app
 from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, End, Utterance
-from linewatch.decoder.live import Ears
-from linewatch.decoder.watchdog import Watchdog
+from linewatch.decoder.ownership.live import Ears
+from linewatch.decoder.ownership.watchdog import Watchdog
 from linewatch.otlp import Otlp
 from linewatch.outlet import Outlet
 from linewatch.sentiment import app as sentiment_app

@@ -17,7 +17,7 @@ from eventing.activator import Activator, ActivatorSettings, create, main, pairs
 from eventing.log_redis import RedisLog
 from eventing.replica import free_port
 from linewatch import keys, settings
-from linewatch.decoder.relay import connect
+from linewatch.decoder.outbox.relay import connect
 from tests.eventing.subscriber import until
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from eventing.log_redis import RedisLog
 from eventing.replica import free_port
 from eventing.request import Failure, dead_letter, event_of
 from linewatch import keys
-from linewatch.decoder.relay import UNREADABLE, connect
+from linewatch.decoder.outbox.relay import UNREADABLE, connect
 from linewatch.events import Record
 from tests.eventing.subscriber import record
 from tests.kafka_broker import write_manifests

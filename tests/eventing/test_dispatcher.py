@@ -22,7 +22,7 @@ from eventing.log_redis import Group, RedisLog
 from eventing.replica import free_port
 from infra import redis_server
 from linewatch import keys, settings
-from linewatch.decoder.relay import connect
+from linewatch.decoder.outbox.relay import connect
 from linewatch.errors import StoreUnavailable
 from tests.eventing.subscriber import Subscriber, record, until
 from tests.kafka_broker import write_manifests

@@ -14,7 +14,7 @@ from eventing.log_redis import Group, RedisLog
 from eventing.meters import DispatcherMeters
 from eventing.replica import free_port
 from linewatch import keys
-from linewatch.decoder.relay import connect
+from linewatch.decoder.outbox.relay import connect
 from linewatch.events import PARTITIONS
 from tests.eventing.subscriber import Subscriber, record, source, until
 

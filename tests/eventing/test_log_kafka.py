@@ -15,7 +15,7 @@ from eventing.meters import DispatcherMeters
 from eventing.subscription import Subscription
 from linewatch import keys
 from linewatch.decoder.brokers import Brokers, KafkaLogWriter
-from linewatch.decoder.relay import Relay, connect
+from linewatch.decoder.outbox.relay import Relay, connect
 from linewatch.errors import Unavailable
 from linewatch.events import PARTITIONS, Record
 from linewatch.settings import KafkaSettings, load

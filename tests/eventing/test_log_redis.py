@@ -10,7 +10,7 @@ from eventing.log_redis import COMPARED_S, KEPT, Group, RedisLog
 from eventing.replica import free_port
 from eventing.topology import KEPT_S
 from linewatch import keys
-from linewatch.decoder.relay import connect
+from linewatch.decoder.outbox.relay import connect
 from linewatch.errors import StoreUnavailable
 from linewatch.events import PARTITIONS, Record
 from tests.eventing.subscriber import record, source

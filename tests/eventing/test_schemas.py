@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from eventing import topology
 from linewatch import events, payloads
-from linewatch.decoder.producer_events import deed_of
+from linewatch.decoder.http.producer_events import deed_of
 from linewatch.errors import LinewatchError, Unprocessable
 from linewatch.events import AUDIO_CHUNK, TOPICS
 from tests import values

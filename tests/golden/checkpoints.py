@@ -16,8 +16,8 @@ import redis
 
 from linewatch import keys
 from linewatch.calls import ChannelKey, End, Gap, GapReason, Word
-from linewatch.decoder import steps
-from linewatch.decoder.store import VERSION
+from linewatch.decoder.store import packed_steps
+from linewatch.decoder.store.store import VERSION
 from tests import fakes
 from tests.decoders import own_redis
 from tests.linewatch.decoder.pods import START, Pod, outbox
@@ -136,9 +136,9 @@ def made(redis_url, key, before, rest):
     pod.store._redis.close()
     return {
         "channel": str(key.channel),
-        "before": [_text(steps.pack(step)) for step in before],
+        "before": [_text(packed_steps.pack(step)) for step in before],
         "stored": held,
-        "rest": [_text(steps.pack(step)) for step in rest],
+        "rest": [_text(packed_steps.pack(step)) for step in rest],
         "published": told,
     }
 
@@ -150,7 +150,7 @@ def key_of(golden):
 
 def steps_of(golden, part):
     """Return the steps *part* of a file."""
-    return [steps.unpack(base64.b64decode(each)) for each in golden[part]]
+    return [packed_steps.unpack(base64.b64decode(each)) for each in golden[part]]
 
 
 def path_of(case, version=VERSION):

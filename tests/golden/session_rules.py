@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from linewatch.calls import Channel, ChannelKey, End, Gap, GapReason
-from linewatch.decoder.lengths import RULES
-from linewatch.decoder.session import Session
+from linewatch.decoder.recognition.lengths import RULES
+from linewatch.decoder.recognition.session import Session
 from tests import fakes
 from tests.golden.checkpoints import CountingRecognizers
 

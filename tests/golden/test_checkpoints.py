@@ -5,7 +5,7 @@ import json
 import pytest
 import redis
 
-from linewatch.decoder.store import VERSION
+from linewatch.decoder.store.store import VERSION
 from linewatch.errors import NewerCheckpoint
 from tests.golden.checkpoints import (
     CASES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from linewatch.decoder.lengths import RULES, TAIL_MS, UTTERANCE_MS
+from linewatch.decoder.recognition.lengths import RULES, TAIL_MS, UTTERANCE_MS
 from tests.golden import session_rules
 
 

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from infra import image_model, model
-from linewatch.decoder import model_folder
-from linewatch.decoder.model_folder import HASHES
+from linewatch.decoder.recognition import model_folder
+from linewatch.decoder.recognition.model_folder import HASHES
 from linewatch.errors import SettingsError
 
 NAME = "vosk-model-of-a-test"

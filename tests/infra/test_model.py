@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from infra import download, graph, model
-from linewatch.decoder import model_folder
+from linewatch.decoder.recognition import model_folder
 from linewatch.errors import SettingsError
 from tests.infra.test_graph import const_fst
 

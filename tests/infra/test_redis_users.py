@@ -18,7 +18,7 @@ from eventing.log_redis import Group, RedisLog
 from infra import redis_server, redis_users
 from linewatch.board.store import Board
 from linewatch.calls import CallStart, Channel
-from linewatch.decoder.relay import connect
+from linewatch.decoder.outbox.relay import connect
 from linewatch.errors import StoreUnavailable
 from linewatch.events import call_started, to_record
 from tests import fakes

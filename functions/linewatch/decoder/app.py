@@ -20,15 +20,15 @@ from werkzeug.sansio.http import parse_cookie
 
 from linewatch import __version__, errors
 from linewatch.calls import CallEnd, CallStart, Channel, ChannelKey, End, Step
-from linewatch.decoder import ancestor, intake
-from linewatch.decoder.affinity import COOKIE, COOKIE_AGE_S, FORWARD_HEADER, Answer, Hint
-from linewatch.decoder.asked import Asked
-from linewatch.decoder.claims import Stored
-from linewatch.decoder.producer_events import Deed, HeardOn, deed_of, events_of
-from linewatch.decoder.recognizer import load
-from linewatch.decoder.road import Passage
+from linewatch.decoder.http import intake, kaldi_clients
+from linewatch.decoder.http.producer_events import Deed, HeardOn, deed_of, events_of
+from linewatch.decoder.http.request import Asked
+from linewatch.decoder.ownership.cookies import COOKIE, COOKIE_AGE_S, FORWARD_HEADER, Answer, Hint
+from linewatch.decoder.ownership.road import Passage
+from linewatch.decoder.ownership.sessions import Reply
+from linewatch.decoder.recognition.recognizer import load
 from linewatch.decoder.service import Service, build
-from linewatch.decoder.sessions import Reply
+from linewatch.decoder.store.answers import Stored
 from linewatch.exposition import CONTENT_TYPE
 from linewatch.serving.lane import FastLane
 from linewatch.settings import BOOT_FAILED, DecoderSettings
@@ -183,18 +183,18 @@ class Edge:
     def decode(self, asked: Asked) -> Response:
         """Take the ancestor's request."""
         tenant = self._tenant(asked)
-        wish = ancestor.asked(intake.json_object(asked.body))
+        wish = kaldi_clients.asked(intake.json_object(asked.body))
         now_ms = self._service.now_ms()
-        call = ancestor.call_for(wish.name, now_ms)
+        call = kaldi_clients.call_for(wish.name, now_ms)
         alias = call.rpartition("-")[0]
         key, stored = self._meant(tenant, alias, call)
-        steps = ancestor.steps_for(wish, stored)
+        steps = kaldi_clients.steps_for(wish, stored)
         call = key.call
         start = CallStart(tenant, call, alias, now_ms)
         replies = [self._inner(key, step, asked.headers, start) for step in steps]
         finals = [final for reply in replies for final in reply["finals"]]
         partial = replies[-1]["partial"] if replies else ""
-        return _json(ancestor.answer(finals, partial, final=wish.finalize))
+        return _json(kaldi_clients.answer(finals, partial, final=wish.finalize))
 
     def _meant(self, tenant: str, alias: str, new: str) -> tuple[ChannelKey, Stored | None]:
         """Return the channel an ancestor's client means; a *new* call's if its last one ended."""

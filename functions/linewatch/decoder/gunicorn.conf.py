@@ -18,7 +18,7 @@ except SettingsError as error:
     sys.exit(2)
 
 bind = f"{_settings.bind}:{_settings.port}"
-worker_class = "linewatch.decoder.worker.Worker"
+worker_class = "linewatch.decoder.http.worker.Worker"
 workers = 1
 threads = _settings.threads
 # Longer than any pause between two chunks of a call, so that connections are kept.

@@ -10,19 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from linewatch.decoder.affinity import Cookies, Forwarder, Passes
 from linewatch.decoder.brokers import Brokers, KafkaLogWriter
-from linewatch.decoder.live import Ears
+from linewatch.decoder.http.tenants import Tenants
 from linewatch.decoder.metrics import Metrics
-from linewatch.decoder.placing import Placing
-from linewatch.decoder.pod import Facts, Pod
-from linewatch.decoder.recognizer import Recognizers
-from linewatch.decoder.relay import LogWriter, RedisLogWriter, Relay, connect
-from linewatch.decoder.road import Road
-from linewatch.decoder.sessions import Sessions
-from linewatch.decoder.store import Store
-from linewatch.decoder.tenants import Tenants
-from linewatch.decoder.watchdog import Watchdog
+from linewatch.decoder.outbox.relay import LogWriter, RedisLogWriter, Relay, connect
+from linewatch.decoder.ownership.cookies import Cookies, Forwarder, Passes
+from linewatch.decoder.ownership.housekeeping import Facts, Pod
+from linewatch.decoder.ownership.live import Ears
+from linewatch.decoder.ownership.placing import Placing
+from linewatch.decoder.ownership.road import Road
+from linewatch.decoder.ownership.sessions import Sessions
+from linewatch.decoder.ownership.watchdog import Watchdog
+from linewatch.decoder.recognition.recognizer import Recognizers
+from linewatch.decoder.store.store import Store
 from linewatch.errors import SettingsError
 from linewatch.events import TOPICS
 from linewatch.secret_file import SecretFile

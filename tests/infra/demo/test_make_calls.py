@@ -11,7 +11,7 @@ import pytest
 from infra.demo import make_calls, voices
 from infra.demo.make_calls import HERE, Tape, Turn
 from linewatch.calls import Codec
-from linewatch.decoder.frontend import pcm
+from linewatch.decoder.recognition.frontend import pcm
 from linewatch.errors import SettingsError
 from linewatch.gateway.recording import read_folder
 

@@ -8,7 +8,7 @@ import pytest
 from infra.demo import sound
 from infra.demo.voices import RATE_HZ
 from linewatch.calls import Codec
-from linewatch.decoder.frontend import pcm
+from linewatch.decoder.recognition.frontend import pcm
 from linewatch.gateway import wav
 
 

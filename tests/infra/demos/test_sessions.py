@@ -9,7 +9,7 @@ import pytest
 
 from infra.demos import sessions
 from linewatch.calls import CallStart, Channel, ChannelKey
-from linewatch.decoder.store import Store
+from linewatch.decoder.store.store import Store
 
 KEY = ChannelKey("default", "call-1", Channel.AGENT)
 

@@ -9,11 +9,11 @@ import redis
 
 from linewatch import keys
 from linewatch.calls import CallStart, Channel, ChannelKey, Codec, End
-from linewatch.decoder.live import Ears
 from linewatch.decoder.metrics import Metrics
-from linewatch.decoder.sessions import Sessions
-from linewatch.decoder.store import Store
-from linewatch.decoder.watchdog import Watchdog
+from linewatch.decoder.ownership.live import Ears
+from linewatch.decoder.ownership.sessions import Sessions
+from linewatch.decoder.ownership.watchdog import Watchdog
+from linewatch.decoder.store.store import Store
 from linewatch.errors import LinewatchError, SequenceGap, SessionMoved, StoreUnavailable
 from linewatch.events import PARTITIONS
 from tests import fakes

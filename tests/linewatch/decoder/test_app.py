@@ -18,11 +18,11 @@ from linewatch import events, keys, payloads
 from linewatch import settings as configuration
 from linewatch.calls import CallStart, ChannelKey, Codec
 from linewatch.decoder import app as module
-from linewatch.decoder.affinity import COOKIE, FORWARD_HEADER, Answer, Hint
 from linewatch.decoder.app import app_of, create
-from linewatch.decoder.intake import BODY_LIMIT
-from linewatch.decoder.placing import Placing
-from linewatch.decoder.road import Road
+from linewatch.decoder.http.intake import BODY_LIMIT
+from linewatch.decoder.ownership.cookies import COOKIE, FORWARD_HEADER, Answer, Hint
+from linewatch.decoder.ownership.placing import Placing
+from linewatch.decoder.ownership.road import Road
 from linewatch.decoder.service import build
 from linewatch.errors import SettingsError
 from linewatch.gateway import decoders

@@ -13,8 +13,9 @@ import redis
 from eventing import topics
 from linewatch import keys
 from linewatch.calls import CallStart, Channel
-from linewatch.decoder import pod, worker
 from linewatch.decoder import service as module
+from linewatch.decoder.http import worker
+from linewatch.decoder.ownership import housekeeping
 from linewatch.decoder.service import address_of, build
 from linewatch.errors import SettingsError
 from linewatch.events import partition_of
@@ -142,7 +143,7 @@ class TestBuild:
 
     def test_lets_go_what_moved(self, redis_url, monkeypatch):
         """A decoder whose call another pod took over meanwhile lets its copy go by itself."""
-        monkeypatch.setattr(pod, "TIDY_S", 0.01)
+        monkeypatch.setattr(housekeeping, "TIDY_S", 0.01)
         service = build(settings(REDIS_URL=redis_url), fakes.HashRecognizers())
         service.start()
         service.sessions.take(AGENT, fakes.chunks(fakes.speech(0.25))[0], start=START)

@@ -16,7 +16,7 @@ from gunicorn.config import Config
 
 from linewatch import events
 from linewatch.calls import Channel
-from linewatch.decoder.intake import BODY_LIMIT
+from linewatch.decoder.http.intake import BODY_LIMIT
 from linewatch.serving.worker import Worker, _Bounded
 from tests import fakes
 from tests.decoders import Fleet, line_to, own_redis

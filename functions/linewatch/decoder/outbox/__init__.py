@@ -1,0 +1,1 @@
+"""Events on their way to the event log: which pod sends what waits in Redis, in order."""

@@ -1,0 +1,271 @@
+"""The relay: takes records from the outbox to the event log, in order, losing none.
+
+One drainer per outbox partition, by a lease. It reads from the head, publishes,
+awaits the log's acknowledgement and only then deletes. A takeover starts at the
+head again, so first occurrences keep their order and repeats are equal bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from linewatch import keys
+from linewatch.decoder.outbox.leases import Leases
+from linewatch.errors import LinewatchError, SettingsError, StoreUnavailable, Unavailable
+from linewatch.events import Record
+
+log = logging.getLogger(__name__)
+
+#: The stream of entries that are no record or that the log refused, each with its
+#: ``reason``. It lies in Redis: what Kafka refused, it would refuse in another topic too.
+UNREADABLE: Final = "unreadable"
+UNREADABLE_KEPT: Final = 1_000
+_BATCH = 64
+#: A third of the lease: two renewals may fail.
+_RENEW_S = keys.POD_LEASE_MS / 3000
+#: So much later than due a turn still keeps its leases. The log's own limit is longer, so that a
+#: pod that cannot reach it loses them to one that can.
+_PATIENCE_S: Final = 1.0
+_BACKOFF_S = (0.1, 0.2, 0.5, 1.0)
+#: The client's own limit, 100, is below what THREADS may be; threads bound them.
+_MOST_CONNECTIONS: Final = 1_024
+_Entry = tuple[bytes, Mapping[bytes, bytes]]
+
+# A lease that ran out and that nobody took is taken again: what was acknowledged goes, once.
+# KEYS: lease, outbox. ARGV: pod, expiry in ms, ids of entries. Returns 0 if it is another's.
+_DELETE = """
+local owner = redis.call('GET', KEYS[1]) or ARGV[1]
+if owner ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('XDEL', KEYS[2], unpack(ARGV, 3))
+return 1
+"""
+
+
+def connect(url: str, timeout_s: float = 0.8) -> Redis:
+    """Return a client that fails within *timeout_s* and never retries by itself.
+
+    Raises:
+        SettingsError: no client can be made of the URL.
+    """
+    try:
+        return Redis.from_url(
+            url,
+            protocol=2,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s / 2,
+            retry=Retry(NoBackoff(), 0),
+            max_connections=_MOST_CONNECTIONS,
+        )
+    except ValueError as error:
+        raise SettingsError(f"REDIS_URL={url[:80]!r}: {error}") from error
+
+
+class LogWriter(Protocol):
+    """Where records go: the local event log, or Kafka."""
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """Write *records* in their order; return once the log acknowledged them all.
+
+        Raises:
+            Unavailable: the log did not acknowledge; any of them may have been written.
+            LinewatchError: of any other kind: the log refuses one of them for good;
+                each of the others may have been written.
+        """
+        ...
+
+
+class RedisLogWriter:
+    """Writes to the local event log: one stream per partition of a topic."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """Write all of *records*, or none of them where Redis is full or away.
+
+        Raises:
+            StoreUnavailable: Redis did not acknowledge.
+        """
+        if not records:
+            return
+        streams = {keys.log(record.topic, record.partition) for record in records}
+        try:
+            with self._client.pipeline(transaction=True) as pipe:
+                pipe.sadd(keys.LOGS, *streams)
+                for record in records:
+                    fields: dict[Any, Any] = dict(record.fields())
+                    pipe.xadd(keys.log(record.topic, record.partition), fields)
+                pipe.execute()
+        except RedisError as error:
+            raise StoreUnavailable(f"the event log is away: {type(error).__name__}") from error
+
+
+class Relay:
+    """Drains this pod's share of the outbox on a thread of its own; another keeps its leases.
+
+    *client* must wait longer than half a second for a blocking read: see `connect`.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        writer: LogWriter,
+        pod_id: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._writer = writer
+        self._pod_id = pod_id
+        self._clock = clock
+        self._leases = Leases(client, pod_id, clock)
+        self._delete = client.register_script(_DELETE)
+        self._stopping = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
+        self._keeper = threading.Thread(target=self._keep, name="outbox leases", daemon=True)
+        self._update_at = 0.0
+        #: Records the log acknowledged since the start.
+        self.published = 0
+
+    @property
+    def held(self) -> frozenset[int]:
+        """The partitions this pod drains now."""
+        return self._leases.held
+
+    def start(self) -> None:
+        """Begin to drain."""
+        self._thread.start()
+        self._keeper.start()
+
+    def stop(self, timeout_s: float = 3.0) -> None:
+        """Finish the batch in hand, give the leases back and end the threads."""
+        self._stopping.set()
+        self._thread.join(timeout_s)
+        if self._ended.is_set():
+            # It may be renewing: the client is closed next.
+            self._keeper.join(timeout_s)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                self.turn()
+                failures = 0
+            except Exception as error:  # noqa: BLE001 - the thread's edge: it must outlive any outage
+                failures += 1
+                self._after_failure(failures, error)
+        try:
+            self._leases.release(self.held)
+        except RedisError:
+            log.warning("relay: leases not given back, they expire by themselves")
+        self._ended.set()
+
+    def _keep(self) -> None:
+        """Renew while the log takes long to acknowledge: another pod would write it all again."""
+        while not self._ended.wait(_RENEW_S):
+            if self._clock() < self._update_at + _PATIENCE_S:
+                with contextlib.suppress(RedisError):
+                    self._leases.extend()
+
+    def _after_failure(self, failures: int, error: Exception) -> None:
+        self._update_at = 0.0
+        if failures == 1:
+            log.warning("relay: waits, %s", getattr(error, "detail", type(error).__name__))
+        known = isinstance(error, RedisError | Unavailable | OSError)
+        if not known:
+            log.error("relay: unexpected %s, goes on", type(error).__name__)
+        self._stopping.wait(_BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1])
+
+    def turn(self) -> int:
+        """Renew the leases if due, wait for entries, pass them on; return how many.
+
+        Raises:
+            RedisError: Redis did not answer.
+            Unavailable: the log did not acknowledge; nothing was deleted.
+        """
+        now = self._clock()
+        if now >= self._update_at:
+            self._leases.update()
+            self._update_at = now + _RENEW_S
+        wait_s = max(self._update_at - self._clock(), 0.001)
+        if not self.held:
+            self._stopping.wait(wait_s)
+            return 0
+        found = self._read(math.ceil(wait_s * 1000))
+        passed_on = self._pass_on(found)
+        self.published += passed_on
+        self._forget((p, entry_id) for p, (entry_id, _), _ in found)
+        return passed_on
+
+    def _pass_on(self, found: Sequence[tuple[int, _Entry, Record | None]]) -> int:
+        try:
+            self._writer.publish([record for _, _, record in found if record is not None])
+        except Unavailable:
+            raise
+        except LinewatchError:
+            return sum(self._pass_on_one(*each) for each in found)
+        for partition, (_, fields), record in found:
+            if record is None:
+                self._set_aside(partition, fields, "it is no record")
+        return sum(record is not None for _, _, record in found)
+
+    def _pass_on_one(self, partition: int, entry: _Entry, record: Record | None) -> bool:
+        if record is None:
+            self._set_aside(partition, entry[1], "it is no record")
+            return False
+        try:
+            self._writer.publish([record])
+        except Unavailable:
+            raise
+        except LinewatchError as error:
+            self._set_aside(partition, entry[1], error.detail)
+            return False
+        return True
+
+    def _read(self, wait_ms: int) -> list[tuple[int, _Entry, Record | None]]:
+        partition_of = {keys.outbox(p).encode(): p for p in self.held}
+        heads: dict[Any, Any] = dict.fromkeys(partition_of, "0-0")
+        streams: Any = self._client.xread(heads, count=_BATCH, block=wait_ms)
+        return [
+            (partition_of[stream], entry, _record(entry[1]))
+            for stream, entries in streams
+            for entry in entries
+        ]
+
+    def _set_aside(self, partition: int, fields: Mapping[bytes, bytes], reason: str) -> None:
+        stream = keys.log(UNREADABLE, partition)
+        kept: dict[Any, Any] = {**fields, b"reason": reason}
+        self._client.sadd(keys.LOGS, stream)
+        self._client.xadd(stream, kept, maxlen=UNREADABLE_KEPT)
+        log.error("relay: an entry of partition %d is set aside: %s", partition, reason)
+
+    def _forget(self, passed_on: Iterable[tuple[int, bytes]]) -> None:
+        entry_ids: dict[int, list[bytes]] = {}
+        for partition, entry_id in passed_on:
+            entry_ids.setdefault(partition, []).append(entry_id)
+        for partition, those in entry_ids.items():
+            pair = [keys.outbox_lease(partition), keys.outbox(partition)]
+            if not self._delete(keys=pair, args=[self._pod_id, keys.POD_LEASE_MS, *those]):
+                self._leases.drop(partition)
+
+
+def _record(fields: Mapping[bytes, bytes]) -> Record | None:
+    """Return the record, or nothing if no log could take it."""
+    try:
+        record = Record.of_fields(fields)
+    except (KeyError, UnicodeDecodeError):
+        return None
+    # A NUL in a key holds up a whole Kafka partition.
+    return record if record.topic and "\0" not in record.key else None

@@ -1,0 +1,1 @@
+"""What decides the words: all that the digest of a decoder must name."""

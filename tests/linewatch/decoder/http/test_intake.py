@@ -1,0 +1,387 @@
+"""Everything that can be wrong with a request."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linewatch import events, payloads
+from linewatch.calls import CallStart, Channel, Chunk, Codec, End, Gap, GapReason
+from linewatch.decoder.http import intake
+from linewatch.errors import (
+    BadChunk,
+    BadEvent,
+    BadName,
+    BadRequest,
+    UnsupportedMedia,
+)
+from tests.linewatch.decoder.pods import AGENT, START, STARTED_AT_MS, tried
+
+NOW_MS = STARTED_AT_MS + 77
+HEADERS = {
+    "content-type": "audio/PCMU",
+    "ce-specversion": "1.0",
+    "ce-type": events.AUDIO_CHUNK,
+    "ce-sequence": "4",
+    "ce-position": "8000",
+    "ce-stream": "s1",
+    "ce-time": "2026-01-01T00:00:00Z",
+}
+GAP = {"stream": "s1", "from_seq": 3, "next_seq": 5, "position": 900, "reason": "lost"}
+WRONG_NUMBERS = ["", "-1", "1.5", "1e3", " 1", "x", "²", "٣", str(1 << 53), "9" * 5000]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+def chunk_of(body=b"\xff" * 4, **headers):
+    """Read a chunk with some headers changed; none leaves a header out."""
+    changed = {name.replace("_", "-"): value for name, value in headers.items()}
+    sent = {k: v for k, v in {**HEADERS, **changed}.items() if v is not None}
+    return intake.chunk_of(sent, body)
+
+
+class TestMediaType:
+    """The codec and rate a content type names."""
+
+    @pytest.mark.parametrize(
+        ("content_type", "codec", "rate_hz"),
+        [
+            ("audio/PCMU", Codec.PCMU, 8000),
+            ("audio/pcma;rate=8000", Codec.PCMA, 8000),
+            ("audio/L16;rate=16000", Codec.L16, 16_000),
+            ("audio/L16; rate=44100; channels=1", Codec.L16, 44_100),
+            ("audio/x-raw;format=S16LE;rate=48000", Codec.S16LE, 48_000),
+            ("audio/x-raw; rate=11025; format=s16be", Codec.L16, 11_025),
+            ("audio/PCMU; Rate=16000", Codec.PCMU, 16_000),
+        ],
+    )
+    def test_what_is_read(self, content_type, codec, rate_hz):
+        """The four types are read, at any rate from 8 to 48 kHz."""
+        assert intake.media_type(content_type) == (codec, rate_hz)
+
+    @pytest.mark.parametrize(
+        "content_type",
+        [
+            "",
+            "audio/wav",
+            "text/plain",
+            "audio/x-raw;rate=8000",
+            "audio/x-raw;format=F32LE;rate=8000",
+            "audio/L16;rate=16000;channels=2",
+            "audio/PCMU, audio/PCMU",
+        ],
+    )
+    def test_others_are_unsupported(self, content_type):
+        """Any other type, and two speakers in one stream, is 415 and says what to send."""
+        with pytest.raises(UnsupportedMedia, match=r"send|needs"):
+            intake.media_type(content_type)
+
+    @pytest.mark.parametrize(
+        "rate",
+        ["", "0", "7999", "48001", "-8000", "8e3", "8000.0", "0000080001", "8000" + "0" * 5000],
+    )
+    def test_bad_rates(self, rate):
+        """A rate that is missing, 0, no number or out of bounds is 400."""
+        with pytest.raises(BadChunk, match="rate"):
+            intake.media_type(f"audio/L16;rate={rate}")
+
+
+class TestChunk:
+    """A binary event that holds audio."""
+
+    def test_good_chunk(self):
+        """Headers and body become a chunk and the call's start."""
+        heard = chunk_of(b"\xff\x7f")
+        assert heard.chunk == Chunk(4, 8000, "s1", Codec.PCMU, 8000, b"\xff\x7f")
+        assert heard.started_at_ms == STARTED_AT_MS
+
+    def test_start_may_be_unknown(self):
+        """Without a time the call's start is not known."""
+        assert chunk_of(ce_time=None).started_at_ms is None
+        assert chunk_of(ce_time="").started_at_ms is None
+
+    @pytest.mark.parametrize("header", ["ce_sequence", "ce_position"])
+    @pytest.mark.parametrize("value", [None, *WRONG_NUMBERS])
+    def test_bad_numbers(self, header, value):
+        """A number that is missing, signed, fractional or from 2^53 on is 400."""
+        with pytest.raises(BadChunk, match=header.replace("_", "-")):
+            chunk_of(**{header: value})
+
+    def test_highest_numbers(self):
+        """Numbers end at 2^53, positions before a week: nobody would read what is told of more."""
+        assert chunk_of(ce_sequence=str((1 << 53) - 1)).chunk.seq == (1 << 53) - 1
+        week, samples = 7 * 86_400 * 8000, len(chunk_of().chunk.audio)
+        assert chunk_of(ce_position=str(week - 1 - samples)).chunk.end_position == week - 1
+        for position in (week - samples, week, 6 * week, 1 << 52):
+            with pytest.raises(BadChunk, match="week"):
+                chunk_of(ce_position=str(position))
+
+    @pytest.mark.parametrize(("header", "value"), [
+        ("ce_specversion", None), ("ce_specversion", "0.3"), ("ce_type", None), ("ce_type", "x"),
+    ])  # fmt: skip
+    def test_no_chunk_event(self, header, value):
+        """What is no CloudEvent of the chunk's type is 400."""
+        with pytest.raises(BadEvent):
+            chunk_of(**{header: value})
+
+    @pytest.mark.parametrize("stream", [None, "", "a b", "-x", "x" * 129, "a|b", "a\0"])
+    def test_bad_streams(self, stream):
+        """A stream without a proper name is 400."""
+        with pytest.raises(BadName, match="stream"):
+            chunk_of(ce_stream=stream)
+
+    def test_empty_chunk(self):
+        """A chunk without a sample is 400."""
+        with pytest.raises(BadChunk, match="empty"):
+            chunk_of(b"")
+
+    @pytest.mark.parametrize("kind", ["audio/L16;rate=8000", "audio/x-raw;format=S16LE;rate=8000"])
+    def test_half_a_sample(self, kind):
+        """An odd number of bytes of 16 bit audio is 400."""
+        with pytest.raises(BadChunk, match="3 bytes"):
+            chunk_of(b"123", content_type=kind)
+
+    @settings(max_examples=300)
+    @given(
+        headers=st.dictionaries(
+            st.sampled_from(sorted(HEADERS)), st.text(st.characters(codec="latin-1"))
+        ),
+        body=st.binary(max_size=9),
+    )
+    def test_any_headers(self, headers, body):
+        """Whatever the headers hold, it is a chunk or an error that says what to do."""
+        heard, error = tried(intake.chunk_of, {**HEADERS, **headers}, body)
+        assert heard.chunk.samples > 0 if heard else 400 <= error.status < 500
+
+
+class TestMoment:
+    """When a call started."""
+
+    @pytest.mark.parametrize(
+        "raw",
+        ["2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00", "2025-12-31T19:00:00.000-05:00"],
+    )
+    def test_any_zone(self, raw):
+        """A time with any zone is read."""
+        assert intake.moment_ms(raw) == STARTED_AT_MS
+
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            "yesterday",
+            "2026-01-01T00:00:00",
+            "1969-12-31T23:59:59Z",
+            "0001-01-01T00:00:00+23:59",
+            "9999-12-31T23:59:59-23:59",
+            1_767_225_600,
+            [],
+            True,
+        ],
+    )
+    def test_no_time_of_a_call(self, raw):
+        """No time, none with a zone, or one no call can have started at is 400."""
+        with pytest.raises(BadChunk):
+            intake.moment_ms(raw)
+
+    @given(moment=st.datetimes(timezones=st.timezones()))
+    def test_events_can_be_told(self, moment):
+        """Every start that is taken is one that readers of our events take."""
+        started_at_ms, error = tried(intake.moment_ms, moment.isoformat())
+        if error:
+            assert not 1970 < moment.year < 2199
+        else:
+            start = CallStart("default", "c1", "c1", started_at_ms)
+            assert payloads.read(events.call_started(start)).started_at_ms == started_at_ms
+
+
+class TestJson:
+    """Bodies that are JSON objects."""
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"{",
+            b"[]",
+            b"1",
+            b"null",
+            b'"x"',
+            b"\xff",
+            b"[" * 100_000,
+            b'{"a":' + b"1" * 5000 + b"}",
+        ],
+        ids=lambda body: body[:4].hex(),
+    )
+    def test_no_object(self, body):
+        """What is no JSON object is 400, however deep or long."""
+        with pytest.raises(BadRequest):
+            intake.json_object(body)
+
+    @given(body=st.binary())
+    def test_any_bytes(self, body):
+        """Any bytes are an object or 400."""
+        found, error = tried(intake.json_object, body)
+        assert isinstance(found, dict) if error is None else error.status == 400
+
+    @pytest.mark.parametrize("read", [
+        lambda deep: intake.end_of({"stream": "s1", "seq": deep}),
+        lambda deep: intake.end_of({"stream": deep, "seq": 1}),
+        lambda deep: intake.gap_of({**GAP, "reason": deep}),
+        lambda deep: intake.start_of("default", {"call": deep}, NOW_MS),
+        lambda deep: intake.start_of("default", {"call": "c", "started_at": deep}, NOW_MS),
+        lambda deep: intake.start_of("default", {"call": "c", "direction": deep}, NOW_MS),
+        lambda deep: intake.channels_of({"channels": deep}),
+    ])  # fmt: skip
+    def test_depth_is_no_trap(self, read):
+        """A field nested as deep as JSON may be read is 400 like any other wrong one."""
+        deep = []
+        for _ in range(100_000):
+            deep = [deep]
+        try:
+            with pytest.raises(BadRequest):
+                read(deep)
+        finally:
+            while deep:  # A list this deep must be taken apart by hand.
+                deep = deep.pop()
+
+
+class TestGap:
+    """The body of a gap."""
+
+    def test_good_gap(self):
+        """Its five fields become a gap."""
+        assert intake.gap_of(GAP) == Gap(3, 5, 900, "s1", GapReason.LOST)
+
+    @pytest.mark.parametrize("name", GAP)
+    def test_missing_field(self, name):
+        """A field that is missing is 400 and named."""
+        with pytest.raises(BadRequest, match=name):
+            intake.gap_of({key: value for key, value in GAP.items() if key != name})
+
+    @pytest.mark.parametrize(("name", "value"), [
+        ("reason", "undecodable"), ("reason", "LOST"), ("reason", {}), ("next_seq", 3),
+        ("next_seq", 2), ("from_seq", True), ("from_seq", 3.0), ("position", 7 * 86_400 * 48_000),
+        ("position", -1), ("position", [1]), ("stream", 7), ("next_seq", 1 << 53),
+    ])  # fmt: skip
+    def test_wrong_field(self, name, value):
+        """A field that is wrong is 400; only a decoder may say that audio is undecodable."""
+        with pytest.raises(BadRequest):
+            intake.gap_of({**GAP, name: value})
+
+    @given(fields=st.dictionaries(st.sampled_from(sorted(GAP)), JSON))
+    def test_any_fields(self, fields):
+        """Whatever the fields hold, it is a gap or 400."""
+        for read in (intake.gap_of, intake.end_of):
+            step, error = tried(read, {**GAP, **fields})
+            assert step.stream if step else error.status == 400
+
+
+def test_end_is_a_hangup():
+    """An end holds its number and stream; why it ended a sender may not say."""
+    read = intake.end_of({"stream": "s1", "seq": "7", "reason": "abandoned"})
+    assert read == End(7, "s1")
+
+
+class TestStart:
+    """The announcement of a call."""
+
+    def test_whole_start(self):
+        """Everything that is known of a call is read."""
+        fields = {
+            "call": "c1",
+            "line": "line-1",
+            "agent": "Zoë",
+            "queue": "billing",
+            "direction": "outbound",
+            "started_at": "2026-01-01T00:00:00Z",
+        }
+        assert intake.start_of("acme", fields, NOW_MS) == CallStart(
+            "acme", "c1", "line-1", STARTED_AT_MS, "Zoë", "billing", "outbound"
+        )
+
+    def test_call_is_enough(self):
+        """Only the call's id is needed: it began now, on a line of that name."""
+        assert intake.start_of("acme", {"call": "c1"}, NOW_MS) == CallStart(
+            "acme", "c1", "c1", NOW_MS
+        )
+
+    @pytest.mark.parametrize(("name", "value"), [
+        ("call", None), ("call", "a/b"), ("call", ""), ("call", 7), ("line", "a b"), ("line", None),
+        ("agent", 7), ("agent", "x" * 129), ("queue", None), ("direction", "up"),
+        ("agent", "\ud800"), ("queue", "a\0b"), ("agent", "a\nb"),
+        ("direction", None), ("started_at", "noon"), ("started_at", 5),
+    ])  # fmt: skip
+    def test_wrong_field(self, name, value):
+        """A field that is wrong is 400."""
+        with pytest.raises(BadRequest):
+            intake.start_of("acme", {"call": "c1", name: value}, NOW_MS)
+
+    @given(fields=st.dictionaries(
+        st.sampled_from(["call", "line", "agent", "queue", "direction", "started_at", "channels"]),
+        JSON,
+    ))  # fmt: skip
+    def test_any_fields(self, fields):
+        """Whatever the fields hold, it is a start that can be told or 400."""
+        start, error = tried(intake.start_of, "acme", {"call": "c1", **fields}, NOW_MS)
+        if start:
+            assert events.to_record(events.call_started(start)).key == start.call
+        else:
+            assert error.status == 400
+        channels, error = tried(intake.channels_of, fields)
+        assert error is None or error.status == 400
+        assert channels is None or len(channels) <= 3
+
+    @pytest.mark.parametrize(("found", "channels"), [
+        ([], []), (["agent", "customer", "agent"], [Channel.AGENT, Channel.CUSTOMER]),
+        (["mixed"], [Channel.MIXED]),
+    ])  # fmt: skip
+    def test_channels_once_each(self, found, channels):
+        """Channels are read, each once."""
+        assert intake.channels_of({"channels": found}) == channels
+
+    @pytest.mark.parametrize("found", [None, "agent", ["boss"], [["agent"]], [None], {"agent": 1}])
+    def test_wrong_channels(self, found):
+        """Channels that are none are 400."""
+        with pytest.raises(BadRequest):
+            intake.channels_of({"channels": found})
+
+
+@pytest.mark.parametrize(("raw", "after"), [("-1", -1), ("0", 0), ("52240", 52_240)])
+def test_after_is_a_sample(raw, after):
+    """``?after=`` names the last final's first sample, -1 none."""
+    assert intake.after_of(raw) == after
+
+
+@pytest.mark.parametrize("raw", ["", "-2", "x", "1.0", str(1 << 53)])
+def test_after_may_be_wrong(raw):
+    """Anything else is 400."""
+    with pytest.raises(BadChunk, match="after"):
+        intake.after_of(raw)
+
+
+class TestRequestOf:
+    """A step written as a request, for a forward."""
+
+    @pytest.mark.parametrize("codec", Codec)
+    def test_chunk_and_back(self, codec):
+        """A chunk is written as the request it would have come in."""
+        step = Chunk(7, 14_000, "s1", codec, 16_000, b"\1\2\3\4")
+        method, path, headers, body = intake.request_of(AGENT, step, START)
+        assert (method, path) == ("POST", "/v1/calls/c1/channels/agent/audio")
+        assert intake.chunk_of(headers, body) == intake.Heard(step, STARTED_AT_MS)
+        assert headers["ce-tenant"] == "default"
+        assert intake.chunk_of(intake.request_of(AGENT, step, None)[2], body).started_at_ms is None
+
+    def test_gap_and_end_and_back(self):
+        """A gap and an end likewise."""
+        gap, end = Gap(3, 5, 900, "s1", GapReason.LOST), End(5, "s1")
+        _, path, _, body = intake.request_of(AGENT, gap, None)
+        assert path.endswith("/gap")
+        assert intake.gap_of(json.loads(body)) == gap
+        _, path, _, body = intake.request_of(AGENT, end, None)
+        assert path.endswith("/end")
+        assert intake.end_of(json.loads(body)) == end
