@@ -20,11 +20,12 @@ import urllib3
 from flask import Flask, Response, request
 
 from eventing.log_redis import RedisLog
-from eventing.replica import Replica
-from eventing.server import Server, log_to_stderr
+from eventing.scaling.replica import Replica
 from eventing.sink import answer_problems
-from linewatch import kept, settings
+from linewatch import settings
 from linewatch.errors import NotFound, SettingsError, Unavailable
+from linewatch.sending.connections import connection_pool
+from linewatch.serving.server import Server, log_to_stderr
 from linewatch.settings import setting
 
 log = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ class Activator:
         pool = self._pools.get(name)
         if pool is None or pool.port != port:
             timeout = urllib3.Timeout(connect=2, read=_ANSWER_S)
-            pool = kept.connections(f"http://127.0.0.1:{port}", timeout, _THREADS)
+            pool = connection_pool(f"http://127.0.0.1:{port}", timeout, _THREADS)
             self._pools[name] = pool
         return pool
 

@@ -19,11 +19,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from eventing import log, report, request, topology
-from eventing.comparison import Comparison, Found
+from eventing import log, topology
+from eventing.delivery import kafkasource_request
 from eventing.entry import Entry
 from eventing.log import Log, LogSettings
 from eventing.log_redis import RedisLog
+from eventing.reconciliation import report
+from eventing.reconciliation.comparison import Comparison, Found
 from eventing.topology import Source, Topology
 from linewatch import events, settings
 from linewatch.decoder.outbox.relay import UNREADABLE
@@ -93,7 +95,7 @@ def replay(event_log: Log, sources: Sequence[Source]) -> int:
     count = 0
     for source in sources:
         for entry in event_log.letters(source):
-            event_log.publish([request.original(source, entry)])
+            event_log.publish([kafkasource_request.original(source, entry)])
             event_log.replayed(source, entry)
             count += 1
     return count

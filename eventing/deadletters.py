@@ -17,14 +17,15 @@ from urllib.parse import unquote
 
 from flask import Flask, request
 
-from eventing import report, sink
+from eventing import sink
+from eventing.delivery.kafkasource_request import Event
 from eventing.log import Log
-from eventing.meters import MissingMeters, SinkMeters
-from eventing.request import Event
+from eventing.metrics import MissingMeters, SinkMeters
+from eventing.reconciliation import report
 from eventing.topology import Topology
-from linewatch import exposition
 from linewatch.errors import BadEvent
 from linewatch.events import Record
+from linewatch.serving import metrics_text
 
 _REQUIRED: Final = ("specversion", "id", "source", "type")
 
@@ -46,7 +47,7 @@ def letter_of(headers: Mapping[str, str], body: bytes, topic: str) -> Record:
 
 def create(event_log: Log, known: Topology) -> Flask:
     """Return the app that writes the dead letters of *known*'s sources to *event_log*."""
-    registry = exposition.registry()
+    registry = metrics_text.registry()
     found = MissingMeters(registry)
     app = sink.create(event_log, paths_of(known), letter_of, SinkMeters(registry))
     sources = [each.name for each in known.sources]

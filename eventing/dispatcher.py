@@ -20,18 +20,18 @@ from pathlib import Path
 
 from eventing import log as event_log
 from eventing import topology
-from eventing.delivery import Courier
-from eventing.hands import Hands
-from eventing.lane import Lane, tracks
+from eventing.delivery.courier import Courier
+from eventing.delivery.kafka_reader import Subscription
+from eventing.delivery.redis_reader import Lane, tracks
+from eventing.delivery.workers import Hands
 from eventing.log import LogSettings
 from eventing.log_kafka import KafkaLog
 from eventing.log_redis import RedisLog
-from eventing.meters import DispatcherMeters, Outcome
-from eventing.subscription import Subscription
+from eventing.metrics import DispatcherMeters, Outcome
 from eventing.topology import Source, Topology
 from linewatch import settings
 from linewatch.errors import SettingsError, Unavailable
-from linewatch.health_port import HealthPort
+from linewatch.serving.health_port import HealthPort
 from linewatch.settings import setting
 
 log = logging.getLogger(__name__)

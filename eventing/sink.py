@@ -24,10 +24,9 @@ from eventing import log as logs
 from eventing import topology
 from eventing.log import Log, LogSettings
 from eventing.log_kafka import KafkaLog
-from eventing.meters import SinkMeters, Taking
-from eventing.server import Server, log_to_stderr
+from eventing.metrics import SinkMeters, Taking
 from eventing.topology import Topology
-from linewatch import events, exposition, settings
+from linewatch import events, settings
 from linewatch.errors import (
     BadEvent,
     LinewatchError,
@@ -39,7 +38,9 @@ from linewatch.errors import (
     problem,
 )
 from linewatch.events import Record
-from linewatch.readiness import Readiness
+from linewatch.serving import metrics_text
+from linewatch.serving.readiness import Readiness
+from linewatch.serving.server import Server, log_to_stderr
 from linewatch.settings import setting
 
 log = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ def create(
 
     @app.get("/metrics")
     def _metrics() -> Response:
-        return Response(meters.text(), content_type=exposition.CONTENT_TYPE)
+        return Response(meters.text(), content_type=metrics_text.CONTENT_TYPE)
 
     @app.get("/health/liveness")
     def _alive() -> tuple[str, int]:

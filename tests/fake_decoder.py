@@ -16,7 +16,7 @@ from linewatch.decoder.app import app_of
 from linewatch.decoder.ownership import placing
 from linewatch.decoder.service import build
 from linewatch.settings import DecoderSettings, load
-from linewatch.tracing import TracingSettings, tracer
+from linewatch.tracing.choice import TracingSettings, tracer
 
 
 def create():

@@ -20,7 +20,7 @@ from infra import model
 from linewatch.calls import ChannelKey, Chunk, End
 from linewatch.decoder.recognition.recognizer import Recognizers, load
 from linewatch.decoder.recognition.session import Session
-from linewatch.gateway.recording import Recording
+from linewatch.gateway.playing.recording import Recording
 
 DEMO: Final = Path(__file__).resolve().parents[2] / "infra" / "demo"
 LIMIT: Final = 0.20

@@ -24,7 +24,7 @@ from typing import Any
 
 from eventing import topics
 from eventing.log_kafka import KafkaLog
-from eventing.replica import free_port
+from eventing.scaling.replica import free_port
 from linewatch import events
 from linewatch.calls import Channel, ChannelKey, Utterance
 from linewatch.decoder.brokers import KafkaLogWriter

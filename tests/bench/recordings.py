@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from linewatch.decoder.recognition.frontend import pcm
-from linewatch.gateway import wav
-from linewatch.gateway.recording import STEREO
+from linewatch.gateway.playing import wav
+from linewatch.gateway.playing.recording import STEREO
 
 ROOT = Path(__file__).resolve().parents[2]
 AUDIO = ROOT.parent / "shared" / "audio"

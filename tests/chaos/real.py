@@ -11,7 +11,7 @@ from functools import cache
 
 from infra import model
 from linewatch.calls import Channel
-from linewatch.gateway import wav
+from linewatch.gateway.playing import wav
 from tests.bench import recordings
 from tests.chaos.crowd import Crowd
 from tests.chaos.oracle import RATE_HZ

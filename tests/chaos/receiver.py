@@ -8,8 +8,8 @@ import time
 from contextlib import ExitStack, closing, contextmanager
 
 from eventing import topology
-from eventing.comparison import Comparison
 from eventing.log_redis import RedisLog
+from eventing.reconciliation.comparison import Comparison
 from infra.redis_server import free_port, is_listening
 from linewatch.board.store import Board
 from tests.chaos.delivery import children, length, publish, running, utterance

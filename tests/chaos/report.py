@@ -80,7 +80,7 @@ HELD = {
     ),
     "a function that has no sink yet loses nothing": ("tests/e2e/test_late_sink.py",),
     "what has neither a score nor a dead letter is found and scored": (
-        "tests/eventing/test_comparison.py",
+        "tests/eventing/reconciliation/test_comparison.py",
     ),
     "liveness waits for no store and no name": ("tests/linewatch/board/test_service.py",),
 }

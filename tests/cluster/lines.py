@@ -24,9 +24,9 @@ from decoders import (
 from infra import model
 from linewatch import events
 from linewatch.calls import CallStart, Channel, Codec
-from linewatch.gateway import wav
 from linewatch.gateway.decoders import Decoders
 from linewatch.gateway.line import Line
+from linewatch.gateway.playing import wav
 from tests.cluster.kube import ROOT
 
 RATE_HZ = 8000

@@ -20,7 +20,7 @@ from linewatch.board import app as board_app
 from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, Score, Utterance
 from linewatch.decoder.app import app_of
-from linewatch.outlet import Outlet
+from linewatch.sending.outlet import Outlet
 from linewatch.sentiment import app as sentiment_app
 from linewatch.sentiment import warmup
 from tests.linewatch.decoder.test_app import service_of

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from linewatch import events, otlp
+from linewatch import events
 from linewatch.board import app as board_app
 from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, End, Utterance
 from linewatch.decoder.ownership.live import Ears
 from linewatch.decoder.ownership.watchdog import Watchdog
-from linewatch.otlp import Otlp
-from linewatch.outlet import Outlet
+from linewatch.sending.outlet import Outlet
+from linewatch.sending.sink import Sink
 from linewatch.sentiment import app as sentiment_app
 from linewatch.sentiment import warmup
-from linewatch.sink import Sink
+from linewatch.tracing import otlp
+from linewatch.tracing.otlp import Otlp
 from tests import fakes
 from tests.event_sink import EventSink
 from tests.linewatch.decoder.pods import AGENT, START, Pod

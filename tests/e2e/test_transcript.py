@@ -24,7 +24,7 @@ from decoders import (
 
 from infra import model
 from linewatch.calls import Channel
-from linewatch.gateway import wav
+from linewatch.gateway.playing import wav
 
 CALLS = 10
 SECONDS = 14

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from eventing.delivery.kafkasource_request import Failure, dead_letter, event_of
 from eventing.entry import Entry
-from eventing.request import Failure, dead_letter, event_of
 from linewatch import events
 from linewatch.calls import Channel, ChannelKey, Score, Utterance
 

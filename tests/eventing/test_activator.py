@@ -15,7 +15,7 @@ import pytest
 
 from eventing.activator import Activator, ActivatorSettings, create, main, pairs
 from eventing.log_redis import RedisLog
-from eventing.replica import free_port
+from eventing.scaling.replica import free_port
 from linewatch import keys, settings
 from linewatch.decoder.outbox.relay import connect
 from tests.eventing.subscriber import until

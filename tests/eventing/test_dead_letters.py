@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from eventing import dead_letters, topics, topology
+from eventing.delivery.kafkasource_request import Failure, dead_letter, event_of
 from eventing.entry import Entry
 from eventing.log_redis import RedisLog
-from eventing.replica import free_port
-from eventing.request import Failure, dead_letter, event_of
+from eventing.scaling.replica import free_port
 from linewatch import keys
 from linewatch.decoder.outbox.relay import UNREADABLE, connect
 from linewatch.events import Record

@@ -7,10 +7,10 @@ import time
 import pytest
 
 from eventing import deadletters, topics, topology
+from eventing.delivery.kafkasource_request import Failure, dead_letter, event_of, original
 from eventing.entry import Entry
 from eventing.log_redis import RedisLog
-from eventing.replica import free_port
-from eventing.request import Failure, dead_letter, event_of, original
+from eventing.scaling.replica import free_port
 from eventing.sink import SinkSettings, log_of
 from linewatch import settings
 from linewatch.events import Record

@@ -19,7 +19,7 @@ from eventing import topics, topology
 from eventing.dispatcher import Dispatcher, DispatcherSettings, main
 from eventing.log_kafka import KafkaLog
 from eventing.log_redis import Group, RedisLog
-from eventing.replica import free_port
+from eventing.scaling.replica import free_port
 from infra import redis_server
 from linewatch import keys, settings
 from linewatch.decoder.outbox.relay import connect

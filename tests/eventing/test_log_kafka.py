@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from eventing.delivery import Courier
-from eventing.hands import Hands
+from eventing.delivery.courier import Courier
+from eventing.delivery.kafka_reader import Subscription
+from eventing.delivery.workers import Hands
 from eventing.log_kafka import KafkaLog
-from eventing.meters import DispatcherMeters
-from eventing.subscription import Subscription
+from eventing.metrics import DispatcherMeters
 from linewatch import keys
 from linewatch.decoder.brokers import Brokers, KafkaLogWriter
 from linewatch.decoder.outbox.relay import Relay, connect

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from eventing.log_redis import COMPARED_S, KEPT, Group, RedisLog
-from eventing.replica import free_port
+from eventing.scaling.replica import free_port
 from eventing.topology import KEPT_S
 from linewatch import keys
 from linewatch.decoder.outbox.relay import connect

@@ -10,7 +10,7 @@ import pytest
 from eventing import topics, topology
 from eventing.log_kafka import KafkaLog
 from eventing.log_redis import RedisLog
-from eventing.replica import free_port
+from eventing.scaling.replica import free_port
 from eventing.sink import MOST_BYTES, SinkSettings, create, log_of, main
 from linewatch import events, settings
 from linewatch.decoder.brokers import Brokers

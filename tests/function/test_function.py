@@ -10,7 +10,7 @@ import pytest
 import function
 from linewatch import events, payloads
 from linewatch.calls import Channel, ChannelKey, Utterance
-from linewatch.outlet import Outlet
+from linewatch.sending.outlet import Outlet
 from linewatch.sentiment import app, warmup
 from linewatch.sentiment.warmup import Warmup
 

@@ -14,13 +14,13 @@ import pytest
 import yaml
 
 from eventing import deadletters, sink, topology
-from eventing.meters import DispatcherMeters
+from eventing.metrics import DispatcherMeters
 from linewatch.board import app as board_app
 from linewatch.decoder.app import app_of
 from linewatch.decoder.service import build
 from linewatch.gateway.__main__ import Gateway, GatewaySettings
-from linewatch.gateway.pace import Clock
-from linewatch.outlet import Outlet
+from linewatch.gateway.playing.pace import Clock
+from linewatch.sending.outlet import Outlet
 from linewatch.sentiment import app as sentiment_app
 from linewatch.sentiment.warmup import Warmup
 from linewatch.settings import DecoderSettings, load

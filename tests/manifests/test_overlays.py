@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from eventing import report, topology
-from eventing.delivery import IN_FLIGHT
+from eventing import topology
+from eventing.delivery.courier import IN_FLIGHT
+from eventing.reconciliation import report
 from infra.manifests import ROOT
 from linewatch import events
 from linewatch.settings import token_digest, tokens

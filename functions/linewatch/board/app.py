@@ -4,7 +4,7 @@ The answer is 204 once the board holds the event and the sink took every alert
 that came of it. Otherwise it is an error, the source sends the event again, and
 nothing is doubled: the board upserts, and an alert that was taken is marked. With
 ``REPLY=true`` alerts stay on the board and nothing is published: one event may raise
-several, and a reply is one event. See `linewatch.outlet`.
+several, and a reply is one event. See `linewatch.sending.outlet`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from cloudevents.core.v1.event import CloudEvent
 from flask import Flask, request
 from werkzeug.exceptions import HTTPException
 
-from linewatch import events, exposition, payloads
+from linewatch import events, payloads
 from linewatch.board.encoding import Fact
 from linewatch.board.metrics import Metrics
 from linewatch.board.scores import Shown
 from linewatch.board.store import Board
 from linewatch.calls import Alert, CallEnd, CallStart, Missing, Score
 from linewatch.errors import BadEvent, LinewatchError, fault, problem, refused
-from linewatch.outlet import Answer, Outlet, Taker
+from linewatch.sending.outlet import Answer, Outlet, Taker
+from linewatch.serving import metrics_text
 from linewatch.settings import FunctionSettings, load_or_exit
-from linewatch.spans import OFF, Span, Tracer, child_of, traceparent_of
-from linewatch.tracing import TracingSettings, tracer
+from linewatch.tracing.choice import TracingSettings, tracer
+from linewatch.tracing.spans import OFF, Span, Tracer, child_of, traceparent_of
 
 #: The largest event that is taken.
 BODY_LIMIT_BYTES: Final = 256 * 1024
@@ -88,7 +89,7 @@ class Function:
 
     def shown(self) -> Answer:
         """Show everything counted."""
-        return self.metrics.text(), 200, {"Content-Type": exposition.CONTENT_TYPE}
+        return self.metrics.text(), 200, {"Content-Type": metrics_text.CONTENT_TYPE}
 
 
 def _fact(event: CloudEvent) -> Fact:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from prometheus_client import Counter
 
-from linewatch import exposition
+from linewatch.serving import metrics_text
 
 
 class Metrics:
     """The counters of one board process."""
 
     def __init__(self) -> None:
-        registry = exposition.registry()
+        registry = metrics_text.registry()
         self.facts = Counter(
             "linewatch_board_facts", "Events the board holds, repeats included", registry=registry
         )
@@ -23,4 +23,4 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""
-        return exposition.text(self._registry)
+        return metrics_text.text(self._registry)

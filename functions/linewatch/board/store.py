@@ -41,7 +41,7 @@ from linewatch.board.scores import ANYBODY, Shown
 from linewatch.calls import Alert, Channel, Missing, Score
 from linewatch.errors import StoreUnavailable
 from linewatch.events import PARTITIONS
-from linewatch.readiness import Readiness
+from linewatch.serving.readiness import Readiness
 
 #: Two tries must fit into the second after which "away" is said.
 _TIMEOUT_S: Final = 0.45

@@ -6,8 +6,8 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from linewatch import exposition
 from linewatch.calls import GapReason
+from linewatch.serving import metrics_text
 
 _COMMIT_BUCKETS: Final = (0.0001, 0.0002, 0.0003, 0.0005, 0.001, 0.002, 0.005, 0.02, 0.1, 0.5)
 _DECODE_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
@@ -18,7 +18,7 @@ class Metrics:
     """The counters of one decoder process."""
 
     def __init__(self) -> None:
-        self._registry = exposition.registry()
+        self._registry = metrics_text.registry()
         self.steps = self._counter("steps", "Steps committed and decoded")
         self.utterances = self._counter("utterances", "Utterances with words published")
         self.gaps = Counter(
@@ -54,7 +54,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""
-        return exposition.text(self._registry)
+        return metrics_text.text(self._registry)
 
     def shown(self) -> dict[str, int]:
         """Return what the board shows of this pod."""

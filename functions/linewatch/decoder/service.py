@@ -27,7 +27,7 @@ from linewatch.errors import SettingsError
 from linewatch.events import TOPICS
 from linewatch.secret_file import SecretFile
 from linewatch.settings import DecoderSettings, check_bind, is_loopback, path, token_lines
-from linewatch.spans import OFF, Tracer
+from linewatch.tracing.spans import OFF, Tracer
 
 if TYPE_CHECKING:
     from redis import Redis

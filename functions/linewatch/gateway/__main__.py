@@ -24,15 +24,15 @@ from typing import Final
 
 from linewatch.calls import CallStart, Channel, checked_name
 from linewatch.errors import LinewatchError, SettingsError
-from linewatch.gateway import simulator
 from linewatch.gateway.decoders import Decoders
 from linewatch.gateway.line import Line
 from linewatch.gateway.metrics import Metrics
-from linewatch.gateway.pace import Clock
-from linewatch.gateway.recording import Recording, read_folder
-from linewatch.gateway.simulator import Plan, Simulator
-from linewatch.health_port import HealthPort
+from linewatch.gateway.playing import simulator
+from linewatch.gateway.playing.pace import Clock
+from linewatch.gateway.playing.recording import Recording, read_folder
+from linewatch.gateway.playing.simulator import Plan, Simulator
 from linewatch.secret_file import SecretFile
+from linewatch.serving.health_port import HealthPort
 from linewatch.settings import (
     flag,
     load,

@@ -12,8 +12,8 @@ from typing import Final, Protocol
 
 import urllib3
 
-from linewatch import kept
 from linewatch.errors import Unavailable
+from linewatch.sending.connections import connection_pool
 
 CONNECT_S: Final = 0.5
 READ_S: Final = 1.8
@@ -88,7 +88,8 @@ class Decoders:
         timeout = urllib3.Timeout(connect=connect_s, read=read_s)
         self._targets = [
             _Target(
-                kept.connections(url, timeout, connections), urllib3.util.parse_url(url).path or ""
+                connection_pool(url, timeout, connections),
+                urllib3.util.parse_url(url).path or "",
             )
             for url in urls
         ]

@@ -8,8 +8,8 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from linewatch import exposition
 from linewatch.calls import Chunk, Gap, GapReason, Step
+from linewatch.serving import metrics_text
 
 #: Gaps that stand for chunks which were there and will not be heard.
 _LOSSES: Final = frozenset({GapReason.LOST, GapReason.OVERRUN})
@@ -20,7 +20,7 @@ class Metrics:
     """The counters of one gateway process."""
 
     def __init__(self) -> None:
-        registry = exposition.registry()
+        registry = metrics_text.registry()
         self.calls = Gauge("linewatch_line_calls", "Calls going on", registry=registry)
         self.chunks = Counter(
             "linewatch_line_chunks", "Chunks that a decoder has taken", registry=registry
@@ -41,7 +41,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""
-        return exposition.text(self._registry)
+        return metrics_text.text(self._registry)
 
 
 class Tally:

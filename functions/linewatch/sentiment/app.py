@@ -1,7 +1,7 @@
 """The sentiment function over HTTP: an ``utterance.final`` in, an ``utterance.scored`` out.
 
 The score goes to ``K_SINK`` and the answer is 204; with ``REPLY=true`` the score is the
-reply, as a Broker wants it. See `linewatch.outlet`.
+reply, as a Broker wants it. See `linewatch.sending.outlet`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flask import Flask, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_input_stream
 
-from linewatch import events, exposition, payloads
+from linewatch import events, payloads
 from linewatch.calls import Utterance
 from linewatch.errors import (
     BadEvent,
@@ -29,15 +29,16 @@ from linewatch.errors import (
     problem,
     refused,
 )
-from linewatch.outlet import Answer, Outlet
+from linewatch.sending.outlet import Answer, Outlet
 from linewatch.sentiment import warmup
 from linewatch.sentiment.metrics import Metrics
 from linewatch.sentiment.warmup import Warmup
+from linewatch.serving import metrics_text
 from linewatch.serving.environ import headers_of
-from linewatch.serving.lane import FastLane, plain
+from linewatch.serving.fast_lane import FastLane, plain
 from linewatch.settings import FunctionSettings, load_or_exit
-from linewatch.spans import OFF, Span, Tracer, traceparent_of
-from linewatch.tracing import TracingSettings, tracer
+from linewatch.tracing.choice import TracingSettings, tracer
+from linewatch.tracing.spans import OFF, Span, Tracer, traceparent_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -124,7 +125,7 @@ class Function:
 
     def shown(self) -> Answer:
         """Show everything counted."""
-        return self.metrics.text(), 200, {"Content-Type": exposition.CONTENT_TYPE}
+        return self.metrics.text(), 200, {"Content-Type": metrics_text.CONTENT_TYPE}
 
 
 def _body(environ: WSGIEnvironment) -> bytes:

@@ -6,7 +6,7 @@ from typing import Final
 
 from prometheus_client import Counter, Histogram
 
-from linewatch import exposition
+from linewatch.serving import metrics_text
 
 _SCORE_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 
@@ -15,7 +15,7 @@ class Metrics:
     """The counters of one sentiment process."""
 
     def __init__(self) -> None:
-        registry = exposition.registry()
+        registry = metrics_text.registry()
         self.scores = Counter(
             "linewatch_sentiment_scores", "Utterances scored and passed on", registry=registry
         )
@@ -32,4 +32,4 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""
-        return exposition.text(self._registry)
+        return metrics_text.text(self._registry)

@@ -21,7 +21,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from linewatch.errors import LinewatchError, of_framework, problem
 from linewatch.serving.arrival import HEAD_LIMIT, Arrival
 from linewatch.serving.crew import Crew
-from linewatch.serving.requests import Requests
+from linewatch.serving.whole_request import Requests
 
 #: A request must be whole so long after its first byte, and that so long after connecting.
 ARRIVAL_S: Final = 10.0

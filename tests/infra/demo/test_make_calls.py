@@ -13,7 +13,7 @@ from infra.demo.make_calls import HERE, Tape, Turn
 from linewatch.calls import Codec
 from linewatch.decoder.recognition.frontend import pcm
 from linewatch.errors import SettingsError
-from linewatch.gateway.recording import read_folder
+from linewatch.gateway.playing.recording import read_folder
 
 SCRIPTS = json.loads((HERE / "scripts.json").read_text())["calls"]
 CALLS = json.loads((HERE / "calls.json").read_text())["calls"]

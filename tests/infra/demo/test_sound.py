@@ -9,7 +9,7 @@ from infra.demo import sound
 from infra.demo.voices import RATE_HZ
 from linewatch.calls import Codec
 from linewatch.decoder.recognition.frontend import pcm
-from linewatch.gateway import wav
+from linewatch.gateway.playing import wav
 
 
 def _tone(hz, seconds=1.0):

@@ -16,9 +16,9 @@ from linewatch import events
 from linewatch.board import app as board_app
 from linewatch.board.store import Board
 from linewatch.calls import Alert, Severity, Utterance
-from linewatch.outlet import Outlet
-from linewatch.sink import Sink
-from linewatch.spans import child_of, traceparent_of
+from linewatch.sending.outlet import Outlet
+from linewatch.sending.sink import Sink
+from linewatch.tracing.spans import child_of, traceparent_of
 from tests.board_facts import CALL, TENANT, end, gap, score, start
 from tests.event_sink import EventSink
 from tests.tracer import ListTracer

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from infra.redis_server import free_port
 from linewatch import events
 from linewatch.board import app as board_app
-from linewatch.exposition import CONTENT_TYPE
+from linewatch.serving.metrics_text import CONTENT_TYPE
 from tests.board_facts import score, start
 from tests.event_sink import EventSink
 

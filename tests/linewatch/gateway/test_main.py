@@ -16,10 +16,10 @@ import pytest
 
 from infra.redis_server import free_port
 from linewatch.gateway.__main__ import GatewaySettings, main
-from linewatch.gateway.pace import Clock
+from linewatch.gateway.playing.pace import Clock
 from linewatch.settings import load
+from tests.linewatch.gateway.playing.test_recording import _write
 from tests.linewatch.gateway.stand_in import Decoder, served
-from tests.linewatch.gateway.test_recording import _write
 
 ROOT = Path(__file__).resolve().parents[3]
 

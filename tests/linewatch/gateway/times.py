@@ -6,7 +6,7 @@ import threading
 
 
 class FakeClock:
-    """Stands in for `linewatch.gateway.pace.Clock`; stops at *until_s*."""
+    """Stands in for `linewatch.gateway.playing.pace.Clock`; stops at *until_s*."""
 
     def __init__(self, *, oversleep_s=0.0, until_s=float("inf")):
         self.now_s = 1000.0

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from linewatch import events, payloads
 from linewatch.calls import CallEnd, EndReason
 from linewatch.errors import SinkUnavailable
-from linewatch.outlet import Outlet
+from linewatch.sending.outlet import Outlet
 from linewatch.sentiment import app
 from linewatch.sentiment.warmup import Warmup
-from linewatch.spans import traceparent_of
+from linewatch.tracing.spans import traceparent_of
 from tests.tracer import ListTracer
 
 _ENDED = CallEnd("acme", "call-7", 0, 1, EndReason.HANGUP, 1, 1, 0)

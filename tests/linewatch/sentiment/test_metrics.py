@@ -7,10 +7,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from linewatch import events
 from linewatch.errors import SinkUnavailable, Unavailable
-from linewatch.exposition import CONTENT_TYPE
-from linewatch.outlet import Outlet
+from linewatch.sending.outlet import Outlet
 from linewatch.sentiment import app
 from linewatch.sentiment.warmup import Warmup
+from linewatch.serving.metrics_text import CONTENT_TYPE
 from tests.board_facts import end
 
 

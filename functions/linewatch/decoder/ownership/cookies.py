@@ -12,9 +12,9 @@ from typing import Final
 import urllib3
 from itsdangerous import BadData, BadSignature, Signer, URLSafeTimedSerializer
 
-from linewatch import kept
 from linewatch.decoder.store.answers import Owner
 from linewatch.errors import AnotherPod, Forbidden, OwnerBusy
+from linewatch.sending.connections import connection_pool
 
 COOKIE: Final = "linewatch"
 COOKIE_AGE_S: Final = 3600
@@ -230,6 +230,6 @@ class Forwarder:
             if len(self._pools) >= _POOLS:
                 self._pools.clear()
             timeout = urllib3.Timeout(connect=CONNECT_S, read=READ_S)
-            pool = kept.connections(address, timeout, self._connections, retries=False)
+            pool = connection_pool(address, timeout, self._connections, retries=False)
             self._pools[address] = pool
         return pool

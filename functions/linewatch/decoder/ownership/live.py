@@ -26,7 +26,7 @@ from linewatch.decoder.recognition.session import Checkpoint, Edge, Session
 from linewatch.decoder.store.answers import Stored, final_of
 from linewatch.decoder.store.store import Store
 from linewatch.errors import SessionMoved
-from linewatch.spans import OFF, Span, Tracer, traceparent_of
+from linewatch.tracing.spans import OFF, Span, Tracer, traceparent_of
 
 
 @dataclass(slots=True)

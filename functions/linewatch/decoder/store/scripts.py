@@ -12,7 +12,7 @@ from redis import Redis
 from redis import TimeoutError as Late
 from redis.exceptions import NoScriptError
 
-from linewatch.standstill import Standstill
+from linewatch.breaker import Standstill
 
 NAMES: Final = ("claim", "commit", "edge", "close", "announce", "own")
 Part = str | bytes | int

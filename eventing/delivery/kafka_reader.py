@@ -1,0 +1,188 @@
+"""A subscription: one source read from Kafka as a member of its consumer group.
+
+The partitions held are one track for an unordered source, with 50 deliveries under
+way, and a track each for an ordered one, with a single delivery. The thread that
+polls never waits for a delivery, so a slow function costs no membership.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from eventing.delivery.courier import IN_FLIGHT
+from eventing.delivery.ledger import Ledger
+from eventing.delivery.workers import Hands
+from eventing.entry import Entry
+from eventing.log_kafka import Feed, Holder
+from linewatch.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+_COMMIT_S: Final = 1.0
+_POLL_S: Final = 0.25
+_FULL_S: Final = 0.05
+_BACKOFF_S: Final = 0.5
+#: Entries a track may have waiting; more are not fetched.
+_WAITING: Final = 50
+
+
+class Subscription:
+    """Reads one source and delivers, until stopped."""
+
+    def __init__(
+        self,
+        hands: Hands,
+        join_group: Callable[[Holder], Feed],
+        stopping: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
+        commit_s: float = _COMMIT_S,
+    ) -> None:
+        self._hands = hands
+        self._name = hands.source.name
+        self._most = 1 if hands.source.ordered else IN_FLIGHT
+        self._join_group = join_group
+        self._stopping = stopping
+        self._leaving = threading.Event()
+        self._clock = clock
+        self._commit_s = commit_s
+        self._commit_at = 0.0
+        self._lock = threading.Lock()
+        self._ledgers: dict[int, Ledger] = {}
+        self._waiting: dict[int, deque[Entry]] = {}
+        self._delivering: set[tuple[int, int]] = set()
+        self._busy: Counter[int] = Counter()
+        self._why_away: str | None = None
+        self._reader = threading.Thread(target=self._run, name=self._name, daemon=True)
+
+    @property
+    def in_hand(self) -> int:
+        """How many entries are being delivered."""
+        return self._busy.total()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether it is a member of its group, or waits for Kafka."""
+        return self._why_away == ""
+
+    def start(self) -> None:
+        """Begin to read on a thread of its own."""
+        self._reader.start()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until what is settled is committed and the group is left."""
+        self._leaving.set()
+        self._reader.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._read_on(self._join_group(self))
+            except Unavailable as error:
+                self._tell(error.detail)
+                self._stopping.wait(_BACKOFF_S)
+
+    def _read_on(self, feed: Feed) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._turn(feed)
+                self._tell()
+            while self.in_hand and not self._leaving.is_set():
+                self._commit(feed)
+                self._leaving.wait(_FULL_S)
+        finally:
+            feed.close(self._due())
+            self.give_up(tuple(self._ledgers))
+
+    def _tell(self, why_away: str = "") -> None:
+        """Say once that the log went away, and once that it is back."""
+        if bool(why_away) != bool(self._why_away):
+            log.warning("%s: %s", self._name, why_away or "goes on")
+        self._why_away = why_away
+
+    def _turn(self, feed: Feed) -> None:
+        self._commit(feed)
+        if feed.pause(self._full()):
+            self._take(feed.poll(_POLL_S))
+        else:
+            # Not until there is room: a poll costs more than a delivery.
+            self._stopping.wait(_FULL_S)
+            self._take(feed.poll(0))
+
+    def _commit(self, feed: Feed) -> None:
+        if self._clock() >= self._commit_at:
+            self._commit_at = self._clock() + self._commit_s
+            feed.commit(self._due())
+
+    def _due(self) -> Mapping[int, int]:
+        with self._lock:
+            return _due(self._ledgers)
+
+    def _full(self) -> tuple[int, ...]:
+        """Return the partitions whose track has enough waiting."""
+        with self._lock:
+            return tuple(
+                partition
+                for partition in self._ledgers
+                if len(self._waiting.get(self._track(partition), ())) >= _WAITING
+            )
+
+    def _track(self, partition: int) -> int:
+        return partition if self._hands.source.ordered else -1
+
+    def _take(self, entries: Iterable[Entry]) -> None:
+        with self._lock:
+            for entry in entries:
+                self._ledgers.setdefault(entry.partition, Ledger()).take(entry.offset)
+                # After a rebalance we may be given again what we are still delivering.
+                if entry.place not in self._delivering:
+                    self._waiting.setdefault(self._track(entry.partition), deque()).append(entry)
+            for track in tuple(self._waiting):
+                self._begin(track)
+
+    def _begin(self, track: int) -> None:
+        waiting = self._waiting.get(track, deque())
+        while waiting and self._busy[track] < self._most and not self._stopping.is_set():
+            entry = waiting.popleft()
+            self._busy[track] += 1
+            self._delivering.add(entry.place)
+            self._hands.take(entry, self._settled, self._released)
+
+    def _settled(self, entry: Entry) -> None:
+        with self._lock:
+            if entry.partition in self._ledgers:
+                self._ledgers[entry.partition].settle(entry.offset)
+            # Together with the ledger: whoever is given it again now must deliver it again.
+            self._delivering.discard(entry.place)
+
+    def _released(self, entry: Entry) -> None:
+        track = self._track(entry.partition)
+        with self._lock:
+            self._busy[track] -= 1
+            self._begin(track)
+
+    def give_up(self, partitions: Iterable[int]) -> Mapping[int, int]:
+        """Forget *partitions*, that are another's from now on; return the offsets to commit."""
+        gone = frozenset(partitions)
+        with self._lock:
+            ledgers = {each: self._ledgers.pop(each) for each in gone if each in self._ledgers}
+            for track, waiting in self._waiting.items():
+                kept = deque(entry for entry in waiting if entry.partition not in gone)
+                self._waiting[track] = kept
+            return _due(ledgers)
+
+    def committed(self, offsets: Mapping[int, int]) -> None:
+        """Note that Kafka keeps *offsets* by partition."""
+        with self._lock:
+            for partition, offset in offsets.items():
+                if partition in self._ledgers:
+                    self._ledgers[partition].commit(offset)
+
+
+def _due(ledgers: Mapping[int, Ledger]) -> Mapping[int, int]:
+    due = {partition: ledger.due for partition, ledger in ledgers.items()}
+    return {partition: offset for partition, offset in due.items() if offset is not None}

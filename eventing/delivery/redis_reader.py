@@ -1,0 +1,176 @@
+"""A lane: partitions of one source, read together from Redis and settled entry by entry.
+
+An unordered source is one lane over all partitions with 50 deliveries under way;
+an ordered one is a lane a partition with one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from eventing.delivery.courier import IN_FLIGHT
+from eventing.delivery.workers import Hands
+from eventing.entry import Entry
+from eventing.log_redis import CLAIM_IDLE_MS, Group, RedisLog
+from eventing.topology import Source
+from linewatch.errors import Unavailable
+from linewatch.events import PARTITIONS
+
+log = logging.getLogger(__name__)
+
+_UPKEEP_S: Final = 1.0
+_BACKOFF_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What one lane reads, and how many entries it may have in hand."""
+
+    partitions: tuple[int, ...]
+    most: int
+
+
+def tracks(source: Source) -> tuple[Track, ...]:
+    """Return the tracks that keep *source*'s ordering."""
+    everything = tuple(range(PARTITIONS))
+    if source.ordered:
+        return tuple(Track((partition,), 1) for partition in everything)
+    return (Track(everything, IN_FLIGHT),)
+
+
+class Lane:
+    """Reads one track and delivers, until stopped."""
+
+    def __init__(
+        self,
+        hands: Hands,
+        track: Track,
+        event_log: RedisLog,
+        *,
+        consumer: str,
+        stopping: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
+        idle_ms: int = CLAIM_IDLE_MS,
+        upkeep_s: float = _UPKEEP_S,
+    ) -> None:
+        source = hands.source
+        self._source = source
+        self._hands = hands
+        self._track = track
+        self._log = event_log
+        self._group = Group(source.topic, source.group, consumer)
+        self._stopping = stopping
+        self._clock = clock
+        self._idle_ms = idle_ms
+        self._upkeep_s = upkeep_s
+        self._upkeep_at = 0.0
+        self._away = False
+        self._slots = threading.Semaphore(track.most)
+        self._room = threading.Condition()
+        self._in_hand: set[tuple[int, int]] = set()
+        name = f"{source.name}-{track.partitions[0]}"
+        self._reader = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def in_hand(self) -> int:
+        """How many entries were read and are not settled."""
+        return len(self._in_hand)
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether it reads, or waits for the log to come back."""
+        return not self._away
+
+    def start(self) -> None:
+        """Begin to read on a thread of its own."""
+        self._reader.start()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until the reader has seen that it is stopped."""
+        self._reader.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._recover()
+                self._tell(away=False)
+                while not self._stopping.is_set():
+                    self._turn()
+            except Unavailable as error:
+                self._tell(away=True, why=error.detail)
+                self._stopping.wait(_BACKOFF_S)
+
+    def _tell(self, *, away: bool, why: str = "goes on") -> None:
+        """Say once that the log went away, and once that it is back."""
+        if away != self._away:
+            log.warning("%s: %s", self._source.name, why)
+            self._away = away
+
+    def _recover(self) -> None:
+        """Deliver first what was read before a crash, by us or by others."""
+        self._log.ensure(self._group)
+        self._take(self._log.pending(self._group, self._track.partitions))
+        while self._source.ordered and not self._stopping.is_set():
+            # A new entry must not overtake one that another consumer still has in hand.
+            if not self._log.unacknowledged(self._group, self._track.partitions):
+                return
+            self._take(self._log.claim(self._group, self._track.partitions, self._idle_ms))
+            self._stopping.wait(0.05)
+
+    def _turn(self) -> None:
+        if self._clock() >= self._upkeep_at:
+            self._upkeep_at = self._clock() + self._upkeep_s
+            self._keep_up()
+        free = self._wait_for_room()
+        if free > 0:
+            each = max(1, free // len(self._track.partitions))
+            wait_s = max(0.01, self._upkeep_at - self._clock())
+            self._take(self._log.read(self._group, self._track.partitions, each, wait_s))
+
+    def _keep_up(self) -> None:
+        self._touch()
+        if self.in_hand < self._track.most:
+            self._take(self._log.claim(self._group, self._track.partitions, self._idle_ms))
+
+    def _touch(self) -> None:
+        with self._room:
+            in_hand = tuple(self._in_hand)
+        self._log.touch(self._group, in_hand)
+
+    def _wait_for_room(self) -> int:
+        with self._room:
+            if len(self._in_hand) >= self._track.most:
+                self._room.wait(max(0.0, self._upkeep_at - self._clock()))
+            return self._track.most - len(self._in_hand)
+
+    def _take(self, entries: list[Entry]) -> None:
+        """Start to deliver *entries*, each as soon as a slot is free."""
+        waiting = deque(entry for entry in entries if entry.place not in self._in_hand)
+        with self._room:
+            self._in_hand.update(entry.place for entry in waiting)
+        try:
+            while waiting and not self._stopping.is_set():
+                if self._slots.acquire(timeout=self._upkeep_s):
+                    self._hands.take(waiting.popleft(), self._settled, self._released)
+                else:
+                    self._touch()
+        finally:
+            self._let_go(waiting)
+
+    def _let_go(self, entries: Iterable[Entry]) -> None:
+        with self._room:
+            self._in_hand.difference_update(entry.place for entry in entries)
+            self._room.notify_all()
+
+    def _settled(self, entry: Entry) -> None:
+        self._log.acknowledge(self._group, entry)
+
+    def _released(self, entry: Entry) -> None:
+        self._slots.release()
+        self._let_go([entry])

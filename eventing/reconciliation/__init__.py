@@ -1,0 +1,1 @@
+"""Utterances that came in, against the scores and dead letters that came of them."""

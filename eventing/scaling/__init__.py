@@ -1,0 +1,1 @@
+"""The processes of functions that have none until somebody asks."""

@@ -1,0 +1,1 @@
+"""Recordings played as phone lines would speak them."""

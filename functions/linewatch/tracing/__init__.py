@@ -1,0 +1,1 @@
+"""Spans of one event's way, and where they are sent."""

@@ -1,0 +1,249 @@
+"""Holds a source's reading to its ordering, and to settling every entry exactly when it may."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from eventing.delivery.courier import IN_FLIGHT, Courier
+from eventing.delivery.redis_reader import Lane, Track, tracks
+from eventing.delivery.workers import Hands
+from eventing.log_redis import Group, RedisLog
+from eventing.metrics import DispatcherMeters
+from eventing.scaling.replica import free_port
+from linewatch import keys
+from linewatch.decoder.outbox.relay import connect
+from linewatch.events import PARTITIONS
+from tests.eventing.subscriber import Subscriber, record, source, until
+
+
+@pytest.fixture(name="function")
+def _function():
+    with Subscriber() as function:
+        yield function
+
+
+@pytest.fixture(name="log")
+def _log(redis_url):
+    log = RedisLog.at(redis_url)
+    yield log
+    log._client.close()
+
+
+@pytest.fixture(name="run")
+def _run(log, function, redis_url):
+    """Start every lane of a source against the function; stop them at the end."""
+    started = []
+    logs = []
+
+    def run(told=None, consumer="here", idle_ms=5000):
+        told = told or source()
+        stopping = threading.Event()
+        logs.append(RedisLog.at(redis_url))
+        courier = Courier(told, function.url, stopping)
+        hands = Hands(told, courier, logs[-1], stopping, DispatcherMeters())
+        lanes = [
+            Lane(
+                hands,
+                track,
+                logs[-1],
+                consumer=consumer,
+                stopping=stopping,
+                idle_ms=idle_ms,
+                upkeep_s=0.2,
+            )
+            for track in tracks(told)
+        ]
+        started.append((stopping, lanes))
+        for lane in lanes:
+            lane.start()
+        return stopping, lanes
+
+    yield run
+    for stopping, _ in started:
+        stopping.set()
+    function.gate.set()
+    for lane in (lane for _, lanes in started for lane in lanes):
+        lane.join(2)
+        until(lambda lane=lane: not lane.in_hand)
+    for each in logs:
+        each._client.close()
+
+
+def _settled(log, told):
+    group = Group(told.topic, told.group, "here")
+    return until(lambda: log.lags(told.topic, [told.group]) == (0,)) and log.pending(group) == []
+
+
+def test_every_event_arrives(log, function, run):
+    """Every published event is delivered and acknowledged."""
+    run()
+    log.publish([record(f"call-{number}") for number in range(60)])
+    until(lambda: len(function.requests) == 60)
+    assert {request.call for request in function.requests} == {f"call-{n}" for n in range(60)}
+    assert _settled(log, source())
+
+
+def test_unordered_source_overlaps(log, function, run):
+    """An unordered source has many deliveries under way, but never more than 50."""
+    function.gate.clear()
+    log.publish([record(f"call-{number}") for number in range(120)])
+    run()
+    until(lambda: len(function.requests) == IN_FLIGHT)
+    time.sleep(0.1)
+    assert len(function.requests) == IN_FLIGHT
+    function.gate.set()
+    until(lambda: len(function.requests) == 120)
+    assert function.most_at_once == IN_FLIGHT
+
+
+def test_slow_event_delays_none(log, function, run):
+    """One event that is retried does not hold up the others of its partition."""
+    function.answers = [500]
+    run(source(backoff_s=30))
+    log.publish([record("call-1")])
+    until(lambda: function.requests)
+    log.publish([record("call-1") for _ in range(5)])
+    until(lambda: len(function.requests) == 6)
+
+
+def test_ordered_source_keeps_order(log, function, run):
+    """An ordered source starts a call's next event only after the one before is settled."""
+    function.answers = [500, 503]
+    log.publish([record("call-1", "utterances") for _ in range(4)])
+    run(source(ordered=True))
+    until(lambda: len(function.requests) == 6)
+    offsets = [int(request.headers["ce-knativekafkaoffset"]) for request in function.requests]
+    assert offsets == sorted(offsets)
+    assert offsets[0] == offsets[1] == offsets[2] < offsets[3]
+    assert function.most_at_once == 1
+
+
+def test_ordered_partitions_are_independent(log, function, run):
+    """A partition that retries does not hold up another partition."""
+    function.answers = [500]
+    run(source(ordered=True, backoff_s=0.3))
+    log.publish([record("call-1")])
+    until(lambda: function.requests)
+    other = next(
+        f"c{n}" for n in range(99) if record(f"c{n}").partition != record("call-1").partition
+    )
+    log.publish([record(other)])
+    until(lambda: len(function.requests) == 2, within_s=0.4)
+    assert function.requests[1].call == other
+
+
+def test_poison_goes_to_dead_letters(log, function, run):
+    """A refused event lies in the dead letters with its reason, and counts as settled."""
+    function.answers = [(422, {"kne-reason": "bad-schema"}, b"{}")]
+    run()
+    log.publish([record("call-1")])
+    (letter,) = until(lambda: log.entries("dead-sentiment"))
+    assert letter.fields[b"ce_reason"] == b"bad-schema"
+    assert letter.fields[b"value"] == record("call-1").value
+    assert _settled(log, source())
+
+
+def test_entry_without_fields_is_settled(log, function, run, redis_url):
+    """An entry that was deleted while it was in hand is not delivered as an empty event."""
+    log.ensure(group := Group("utterances", source().group, "here"))
+    log.publish([record()])
+    (entry,) = log.read(group)
+    with connect(redis_url) as client:
+        entry_id = f"{entry.offset // 1_000_000}-{entry.offset % 1_000_000}"
+        client.xdel(keys.log("utterances", entry.partition), entry_id)
+    run()
+    until(lambda: log.unacknowledged(group) == 0)
+    assert function.requests == []
+
+
+def test_restart_delivers_unsettled(log, function, run):
+    """What a crashed dispatcher had in hand is delivered at once by the one started again."""
+    log.ensure(group := Group("utterances", source().group, "here"))
+    log.publish([record(f"call-{number}") for number in range(5)])
+    assert len(log.read(group, count=5)) == 5
+    run()
+    until(lambda: len(function.requests) == 5, within_s=2)
+    assert _settled(log, source())
+
+
+def test_ordered_restart_waits(log, function, run):
+    """A new event never overtakes one that a dead consumer of an ordered source had in hand."""
+    log.ensure(dead := Group("utterances", source().group, "dead"))
+    log.publish([record("call-1")])
+    assert len(log.read(dead)) == 1
+    log.publish([record("call-1")])
+    run(source(ordered=True), idle_ms=200)
+    until(lambda: len(function.requests) == 2)
+    first, second = (int(each.headers["ce-knativekafkaoffset"]) for each in function.requests)
+    assert first < second
+
+
+def test_dead_consumers_events_arrive(log, function, run):
+    """What another dispatcher left in hand when it died is delivered after a while."""
+    log.ensure(dead := Group("utterances", source().group, "dead"))
+    log.publish([record()])
+    assert len(log.read(dead)) == 1
+    run(idle_ms=100)
+    until(lambda: function.requests)
+    assert _settled(log, source())
+
+
+def test_busy_entry_not_stolen(log, function, run):
+    """A delivery that takes long is not repeated by a second dispatcher."""
+    function.gate.clear()
+    run(consumer="one", idle_ms=600)
+    log.publish([record()])
+    until(lambda: function.requests)
+    run(consumer="two", idle_ms=600)
+    time.sleep(1)
+    assert len(function.requests) == 1
+
+
+def test_stop_leaves_retries_pending(log, function, run):
+    """An event in back-off when the dispatcher stops is neither lost nor a dead letter."""
+    function.answers = [500]
+    stopping, lanes = run(source(backoff_s=30))
+    log.publish([record()])
+    until(lambda: function.requests)
+    stopping.set()
+    until(lambda: not any(lane.in_hand for lane in lanes))
+    lanes[0].join(2)
+    assert len(log.pending(Group("utterances", source().group, "here"))) == 1
+    assert log.count("dead-sentiment") == 0
+
+
+def test_lost_log_is_made_again(log, function, run, redis_url):
+    """After Redis lost everything, the source goes on with what is published then."""
+    run()
+    log.publish([record("call-1")])
+    until(lambda: function.requests)
+    with connect(redis_url) as client:
+        client.flushall()
+    log.publish([record("call-2")])
+    until(lambda: len(function.requests) == 2)
+    assert function.requests[1].call == "call-2"
+
+
+def test_outage_is_told_once(function, caplog):
+    """A log that stays away is one line, not one line a try."""
+    stopping = threading.Event()
+    away = RedisLog.at(f"redis://127.0.0.1:{free_port()}/0", 0.2)
+    courier = Courier(source(), function.url, stopping)
+    (track,) = tracks(source())
+    hands = Hands(source(), courier, away, stopping, DispatcherMeters())
+    lane = Lane(hands, track, away, consumer="here", stopping=stopping)
+    lane.start()
+    time.sleep(1.2)
+    stopping.set()
+    lane.join(2)
+    assert len(caplog.messages) == 1
+    assert "event log is away" in caplog.text
+
+
+def test_tracks_follow_ordering():
+    """Ordered is one entry a partition, unordered is 50 over all partitions."""
+    assert tracks(source()) == (Track(tuple(range(PARTITIONS)), IN_FLIGHT),)
+    assert tracks(source(ordered=True)) == tuple(Track((p,), 1) for p in range(PARTITIONS))

@@ -1,0 +1,54 @@
+"""Holds the function's gunicorn configuration to the conventions of the pipeline."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from eventing.scaling import replica_gunicorn
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_one_threaded_worker():
+    """A function is one worker with 8 threads and no control socket."""
+    told = replica_gunicorn
+    assert (told.worker_class, told.workers, told.threads) == (
+        "linewatch.serving.worker.Worker",
+        1,
+        8,
+    )
+    assert told.control_socket_disable
+
+
+def test_keep_alive_outlasts_idleness():
+    """Kept connections are not closed in the hands of a caller that pauses."""
+    assert replica_gunicorn.keepalive >= 300
+
+
+def test_death_signal_is_set():
+    """Once started, the kernel holds SIGTERM ready for the day the parent dies."""
+    script = (
+        "import ctypes\n"
+        "from eventing import replica_gunicorn\n"
+        "replica_gunicorn.on_starting(None)\n"
+        "held = ctypes.c_int()\n"
+        "ctypes.CDLL(None).prctl(2, ctypes.byref(held))\n"
+        "print(held.value)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "ACTIVATOR_PID": str(os.getpid())}
+    told = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, check=True)
+    assert told.stdout == b"15\n"
+
+
+def test_config_imports_little():
+    """The configuration costs a cold start nothing: it imports no library."""
+    script = (
+        "import sys, eventing.scaling.replica_gunicorn\n"
+        "print(bool({'flask', 'redis', 'urllib3', 'yaml'} & set(sys.modules)))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    told = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, check=True)
+    assert told.stdout == b"False\n"
