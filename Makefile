@@ -64,7 +64,7 @@ model: install ## fetch, verify and prepare the speech model
 	@$(PYTHON) -m infra.model
 
 image: model ## make the image of all roles (IMAGE=linewatch:dev BUILDER=podman|docker|box)
-	@sh infra/image.sh build $(IMAGE)
+	@sh infra/image/build.sh build $(IMAGE)
 
 lint: install-dev
 	$(PYTHON) -m ruff check .
@@ -81,7 +81,7 @@ style: install-dev
 manifests: install-dev
 	$(PYTHON) -m eventing.topology
 	$(PYTHON) -m infra.manifests
-	@$(PYTHON) -m pytest tests/manifests/test_schemas.py
+	@$(PYTHON) -m pytest tests/infra/manifests/test_schemas.py
 
 install: ## install what running needs
 	@sh infra/install.sh requirements.txt

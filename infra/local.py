@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from infra import model, ports, redis_server, roles, state
-from infra.console import Console
-from infra.process import WRONG_SETTING, Role, Say
-from infra.supervisor import StartFailed, StopSignals, Supervisor
+from infra.launcher import ports, redis_server, roles, state
+from infra.launcher.console import Console
+from infra.launcher.process import WRONG_SETTING, Role, Say
+from infra.launcher.supervisor import StartFailed, StopSignals, Supervisor
+from infra.model import preparation
 from linewatch.errors import SettingsError
 from linewatch.settings import load, one_of, path, setting, url, whole
 
@@ -74,7 +75,7 @@ def site_of(settings: LocalSettings, folder: Path, env: Mapping[str, str], say: 
     Raises:
         SettingsError: the model is not there, or a port that was asked for is taken.
     """
-    prepared = model.prepare()
+    prepared = preparation.prepare()
     return roles.Site(
         ports=choose_ports(settings, env, say),
         redis_url=settings.redis_url or f"redis://127.0.0.1:{redis_server.free_port()}/0",
@@ -82,7 +83,7 @@ def site_of(settings: LocalSettings, folder: Path, env: Mapping[str, str], say: 
         cookie_key=state.cookie_key(folder),
         lines=settings.lines,
         environment=env,
-        decoder_environment=model.decoder_env(),
+        decoder_environment=preparation.decoder_env(),
         brokers=(settings.kafka_brokers or _BROKERS) if settings.log == "kafka" else "",
     )
 

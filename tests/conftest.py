@@ -10,7 +10,8 @@ import pytest
 import redis
 from kafka.net import KafkaNetSocket
 
-from infra import model, redis_server
+from infra.launcher import redis_server
+from infra.model import preparation
 from tests import kafka_broker
 
 # A busy machine is no failure.
@@ -81,7 +82,9 @@ def _prepared_model():
     here = (
         {} if os.environ.get("VOSK_MODEL_PATH") or not laid.exists() else {"VOSK_MODEL_PATH": laid}
     )
-    return model.prepare(env={**os.environ, **{name: str(path) for name, path in here.items()}})
+    return preparation.prepare(
+        env={**os.environ, **{name: str(path) for name, path in here.items()}}
+    )
 
 
 @pytest.fixture(scope="session", name="kafka")

@@ -15,8 +15,8 @@ from pathlib import Path
 import redis
 import urllib3
 
-from infra import redis_server
-from infra.redis_server import free_port
+from infra.launcher import redis_server
+from infra.launcher.redis_server import free_port
 from linewatch import keys
 from linewatch.calls import CallStart, Codec
 from linewatch.events import PARTITIONS, partition_of

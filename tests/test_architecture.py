@@ -154,10 +154,14 @@ def test_no_import_cycles():
 def test_imports_are_seen():
     """The reader of imports sees lazy ones and those of a package's own name (it can fail)."""
     probes = source.modules()["infra.local"]
-    assert {"infra.roles", "infra.supervisor.Supervisor", "linewatch.errors"} <= probes.imports
-    assert "infra.roles" in source.imported(probes)
-    assert offenders(lambda a, b: a == "infra.local" and b == "infra.roles") == [
-        "infra/local.py imports infra.roles"
+    assert {
+        "infra.launcher.roles",
+        "infra.launcher.supervisor.Supervisor",
+        "linewatch.errors",
+    } <= probes.imports
+    assert "infra.launcher.roles" in source.imported(probes)
+    assert offenders(lambda a, b: a == "infra.local" and b == "infra.launcher.roles") == [
+        "infra/local.py imports infra.launcher.roles"
     ]
 
 

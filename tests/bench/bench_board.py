@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import redis
 
-from infra import redis_server
+from infra.launcher import redis_server
 from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, Score
 

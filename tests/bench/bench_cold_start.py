@@ -16,7 +16,7 @@ import threading
 from dataclasses import dataclass, fields
 from http.client import HTTPConnection
 
-from infra import redis_server
+from infra.launcher import redis_server
 from tests.bench.sentiment_service import (
     ROOT,
     NullSink,

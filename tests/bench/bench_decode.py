@@ -23,7 +23,7 @@ from pathlib import Path
 
 import jiwer
 
-from infra import model
+from infra.model import preparation
 from linewatch.calls import ChannelKey, Chunk, Codec, End
 from linewatch.decoder.recognition import recognizer
 from linewatch.decoder.recognition.model_folder import Layout
@@ -187,7 +187,7 @@ def run_side(side, measure):
 def ask(side, measure, folders):
     """Run one side in a process of its own, with the environment it ships with."""
     env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    env |= model.decoder_env() if side == "ours" else {}
+    env |= preparation.decoder_env() if side == "ours" else {}
     env["VOSK_MODEL_PATH"] = str(folders["ours" if side == "ours" else "peer"])
     command = [
         sys.executable,
@@ -204,7 +204,7 @@ def ask(side, measure, folders):
 
 def shipped_with_upsampling(folder):
     """Lay the model out as shipped, apart from ``--allow-upsample``."""
-    source = model.shipped()
+    source = preparation.shipped()
     assert not Layout.of(source).is_static, f"{source} ships a static graph: the peer has none"
     for name in ("am", "graph", "ivector"):
         (folder / name).symlink_to(source / name)
@@ -231,7 +231,7 @@ def main():
         run_side(chosen.side, chosen.measure)
         return 0
     with tempfile.TemporaryDirectory() as scratch:
-        folders = {"ours": model.prepare(), "peer": shipped_with_upsampling(Path(scratch))}
+        folders = {"ours": preparation.prepare(), "peer": shipped_with_upsampling(Path(scratch))}
         found = {m: {s: ask(s, m, folders) for s in sides} for m, sides in ASKED.items()}
     return int(not report(found))
 

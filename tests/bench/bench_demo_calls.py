@@ -16,13 +16,13 @@ from typing import Any, Final
 
 import jiwer
 
-from infra import model
+from infra.model import preparation
 from linewatch.calls import ChannelKey, Chunk, End
 from linewatch.decoder.recognition.recognizer import Recognizers, load
 from linewatch.decoder.recognition.session import Session
 from linewatch.gateway.playing.recording import Recording
 
-DEMO: Final = Path(__file__).resolve().parents[2] / "infra" / "demo"
+DEMO: Final = Path(__file__).resolve().parents[2] / "infra" / "recordings"
 LIMIT: Final = 0.20
 SHARED_MODEL: Final = (
     Path(__file__).resolve().parents[3] / "shared" / "models" / "vosk-model-small-en-us-0.15"
@@ -75,7 +75,7 @@ def main() -> int:
     env = dict(os.environ)
     if SHARED_MODEL.exists():
         env.setdefault("VOSK_MODEL_PATH", str(SHARED_MODEL))
-    recognizers = load(model.prepare(env=env))
+    recognizers = load(preparation.prepare(env=env))
     calls = json.loads((DEMO / "calls.json").read_text())["calls"]
     rows = [measure(call, recognizers) for call in calls]
     out = [

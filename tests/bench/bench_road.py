@@ -22,7 +22,7 @@ from pathlib import Path
 
 import redis
 
-from infra import redis_server
+from infra.launcher import redis_server
 from tests.bench.bench_service import cpu_s
 from tests.infra.standins import ROOT, marked
 

@@ -29,7 +29,8 @@ from urllib.request import urlopen
 import numpy as np
 from decoders import REAL, Fleet
 
-from infra import model, redis_server
+from infra.launcher import redis_server
+from infra.model import preparation
 from linewatch.calls import Channel, ChannelKey, Chunk, Codec, End
 from linewatch.decoder.recognition import recognizer
 from linewatch.decoder.recognition.frontend import Frontend, pcm
@@ -79,7 +80,7 @@ def bare():
     seconds that decoding took since the last such line; ``anew`` begins the streams anew.
     """
     run_on(0)
-    recognizers = recognizer.load(model.prepare())
+    recognizers = recognizer.load(preparation.prepare())
     streams = talking()
     taken_s, ears = 0.0, {}
     for line in sys.stdin:
@@ -129,7 +130,7 @@ class Bares:
         self._processes = [
             subprocess.Popen(
                 command,
-                env={**os.environ, **model.decoder_env()},
+                env={**os.environ, **preparation.decoder_env()},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -262,7 +263,7 @@ def measure():
     port = redis_server.free_port()
     server = redis_server.start(port, Path(tempfile.mkdtemp(prefix="linewatch-bench-")))
     found = {"bare": [], "owned": [], "forwarded": [], "redis": []}
-    env = {**model.decoder_env(), "VOSK_MODEL_PATH": str(model.prepare())}
+    env = {**preparation.decoder_env(), "VOSK_MODEL_PATH": str(preparation.prepare())}
     try:
         with Fleet(f"redis://127.0.0.1:{port}/0", REAL, **env) as fleet, Bares(DECODERS) as bares:
             run_on(0)

@@ -13,7 +13,7 @@ from linewatch.gateway.playing.recording import STEREO
 
 ROOT = Path(__file__).resolve().parents[2]
 AUDIO = ROOT.parent / "shared" / "audio"
-DEMO = ROOT / "infra" / "demo"
+DEMO = ROOT / "infra" / "recordings"
 
 # Parts of the manifest's kind, and the row they are counted in.
 _ROWS = {

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from loopback import serving
 
-from infra import redis_server
+from infra.launcher import redis_server
 from linewatch import events
 from linewatch.calls import Channel, ChannelKey, Utterance
 

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 
 from decoders import ROOT
 
-from infra.tether import tethered
+from infra.launcher.tether import tethered
 from tests.chaos import report
 from tests.chaos.cases import ALONE, LONG, SHORT
 from tests.chaos.doses import DOSES

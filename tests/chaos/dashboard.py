@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 
 from playwright.sync_api import TimeoutError as TooSlow
 
-from infra.probes import answers
-from infra.redis_server import free_port
+from infra.launcher.probes import answers
+from infra.launcher.redis_server import free_port
 from infra.screenshot import opened
 from linewatch.board.store import Board
 from tests.board_facts import score, start

@@ -15,7 +15,7 @@ from decoders import ROOT, STARTED_AT_MS
 from loopback import serving
 from redis.exceptions import ResponseError
 
-from infra.tether import tethered
+from infra.launcher.tether import tethered
 from linewatch import events, keys
 from linewatch.calls import Channel, ChannelKey, Utterance
 from linewatch.decoder.outbox.relay import RedisLogWriter, connect

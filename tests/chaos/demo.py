@@ -18,7 +18,7 @@ from pathlib import Path
 import redis
 from decoders import ROOT
 
-from infra.tether import tethered
+from infra.launcher.tether import tethered
 from linewatch import keys
 from linewatch.events import PARTITIONS
 

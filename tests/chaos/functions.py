@@ -7,7 +7,7 @@ import signal
 from contextlib import ExitStack
 from pathlib import Path
 
-from infra.redis_server import free_port
+from infra.launcher.redis_server import free_port
 from linewatch import keys
 from linewatch.board.store import Board
 from tests.chaos.delivery import children, publish, running, unsettled, utterance

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import redis
 
-from infra import redis_server
+from infra.launcher import redis_server
 from tests.chaos.faults import played
 from tests.chaos.kills import BRIEF
 from tests.chaos.proxy import Proxy

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from functools import cache
 
-from infra import model
+from infra.model import preparation
 from linewatch.calls import Channel
 from linewatch.gateway.playing import wav
 from tests.bench import recordings
@@ -73,7 +73,7 @@ def real(chance):
 
 
 def _run(seed, calls, for_s, *, speed, kills):
-    env = {"VOSK_MODEL_PATH": str(model.prepare()), "CHAOS_REAL": "1"}
+    env = {"VOSK_MODEL_PATH": str(preparation.prepare()), "CHAOS_REAL": "1"}
     scripts = tuple(Recording(number, for_s + MARGIN_S) for number in range(calls))
     count = 0
     with rig(2, **env) as site:

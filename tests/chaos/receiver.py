@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from eventing import topology
 from eventing.log_redis import RedisLog
 from eventing.reconciliation.comparison import Comparison
-from infra.redis_server import free_port, is_listening
+from infra.launcher.redis_server import free_port, is_listening
 from linewatch.board.store import Board
 from tests.chaos.delivery import children, length, publish, running, utterance
 from tests.chaos.functions import FUNCTIONS, scored

@@ -73,8 +73,8 @@ HELD = {
         "tests/linewatch/test_secret_file.py",
     ),
     "restricted pods, and only the topology's edges between them": (
-        "tests/manifests/test_pod_rules.py",
-        "tests/manifests/test_network.py",
+        "tests/infra/manifests/test_pod_rules.py",
+        "tests/infra/manifests/test_network.py",
         "tests/cluster/test_overlays.py",
         "tests/cluster/test_policies.py",
     ),

@@ -15,9 +15,9 @@ from pathlib import Path
 import redis
 from decoders import ROOT, Decoder, Fleet, is_ready
 
-from infra import redis_server
-from infra.model import decoder_env
-from infra.tether import tethered
+from infra.launcher import redis_server
+from infra.launcher.tether import tethered
+from infra.model.preparation import decoder_env
 from linewatch import keys
 from linewatch.events import PARTITIONS
 from tests.chaos.points import Trap

@@ -17,7 +17,7 @@ NAME = "dev.local/linewatch"
 PARTS = (
     *("functions", "eventing", "streamlit_app", ".streamlit", "pyproject.toml"),
     *("requirements.txt", "infra"),
-    *(f":!infra/{each}" for each in ("base", "components", "demos", "overlays")),
+    *(f":!infra/{each}" for each in ("base", "components", "cluster_demos", "overlays")),
     *(":!infra/deploy", ":!infra/deploy.sh"),
 )
 READY_S = 420
@@ -42,7 +42,7 @@ def image(cluster):
     if name not in loaded:
         builder = {**cluster.env, "BUILDER": "box"}
         short = name.removeprefix("dev.local/")
-        run("sh", "infra/image.sh", "build", short, env=builder, timeout_s=2400)
+        run("sh", "infra/image/build.sh", "build", short, env=builder, timeout_s=2400)
     return name
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BOX = ROOT.parent / "shared" / "box" / "box"
 NAMESPACE = "linewatch"
 #: Python inside the image.
-PYTHON = ("sh", "/app/infra/entrypoint.sh", "python")
+PYTHON = ("sh", "/app/infra/image/entrypoint.sh", "python")
 _NEEDED = ("KUBECONFIG", "BOOTSTRAP", "GATEWAY")
 
 
@@ -130,7 +130,7 @@ class Cluster:
 
     def demo(self, name, timeout_s=600, **env):
         """Run a demo script and return what it showed."""
-        script = ROOT / "infra" / "demos" / f"{name}.sh"
+        script = ROOT / "infra" / "cluster_demos" / f"{name}.sh"
         shown = run("bash", script, env={**self.env, **env}, timeout_s=timeout_s)
         print(shown)  # noqa: T201 - what `pytest -s` is for
         return shown

@@ -21,7 +21,7 @@ from decoders import (
     published,
 )
 
-from infra import model
+from infra.model import preparation
 from linewatch import events
 from linewatch.calls import CallStart, Channel, Codec
 from linewatch.gateway.decoders import Decoders
@@ -60,7 +60,7 @@ def calls_of(run, count, seconds):
 
 
 def _audio(number, seconds):
-    files = sorted((ROOT / "infra" / "demo").glob("*.wav"))
+    files = sorted((ROOT / "infra" / "recordings").glob("*.wav"))
     heard = [wav.read(each).channels for each in (*files[number:], *files[:number])]
     begin = RATE_HZ * _SKIPPED_S
     return {
@@ -157,7 +157,7 @@ def at_home(calls, prepared, folder):
     """Play *calls* to one decoder on this machine; return the events of every topic."""
     with (
         own_redis(folder) as url,
-        Fleet(url, REAL, VOSK_MODEL_PATH=str(prepared), **model.decoder_env()) as fleet,
+        Fleet(url, REAL, VOSK_MODEL_PATH=str(prepared), **preparation.decoder_env()) as fleet,
     ):
         fleet.start(1)
         lines = [

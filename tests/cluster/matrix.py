@@ -11,8 +11,8 @@ import contextlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-from infra import network
-from infra.manifest import parse
+from infra.manifests import network
+from infra.manifests.manifest import parse
 from tests.cluster.kube import NAMESPACE, PYTHON, eventually, run
 
 #: The app, the queue-proxy's doors, its drain and its metrics, the autoscaler's, and Redis.

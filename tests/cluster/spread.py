@@ -21,7 +21,7 @@ class Spread:
 
 
 def _told(cluster):
-    script = (ROOT / "infra" / "demos" / "sessions.py").read_text()
+    script = (ROOT / "infra" / "cluster_demos" / "sessions.py").read_text()
     pod = next((each for each in cluster.pods_of("decoder") if each.ready), None)
     # A busy node may be slower than the store's time-out, and a pod may just end.
     return cluster.python(pod, script, check=False) if pod else ""

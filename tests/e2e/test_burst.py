@@ -10,7 +10,7 @@ import pytest
 import redis
 from decoders import ROOT, STARTED_AT_MS, eventually
 
-from infra.redis_server import free_port
+from infra.launcher.redis_server import free_port
 from linewatch import events, keys
 from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, Utterance

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 import pytest
 from decoders import eventually
 
-from infra import probes
-from infra.redis_server import free_port
+from infra.launcher import probes
+from infra.launcher.redis_server import free_port
 from linewatch import keys
 from linewatch.events import PARTITIONS
 from tests.bench.sentiment_service import command

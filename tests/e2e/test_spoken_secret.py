@@ -14,7 +14,7 @@ import urllib3
 
 from eventing import topology
 from eventing.log_redis import RedisLog
-from infra.redis_server import free_port
+from infra.launcher.redis_server import free_port
 from linewatch import events, keys
 from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, Utterance

@@ -22,7 +22,7 @@ from decoders import (
     published,
 )
 
-from infra import model
+from infra.model import preparation
 from linewatch.calls import Channel
 from linewatch.gateway.playing import wav
 
@@ -35,7 +35,7 @@ PACE_S = 0.15
 
 def recordings():
     """Return ten pieces of the demo's calls: call -> channel -> mu-law audio."""
-    files = sorted((ROOT / "infra" / "demo").glob("*.wav"))
+    files = sorted((ROOT / "infra" / "recordings").glob("*.wav"))
     found = {}
     for number in range(CALLS):
         heard = wav.read(files[number % len(files)])
@@ -51,7 +51,7 @@ def run(folder, prepared, disturb):
     """Play the calls on two decoders and a Redis of their own; return what was published."""
     with (
         own_redis(folder) as url,
-        Fleet(url, REAL, VOSK_MODEL_PATH=str(prepared), **model.decoder_env()) as fleet,
+        Fleet(url, REAL, VOSK_MODEL_PATH=str(prepared), **preparation.decoder_env()) as fleet,
     ):
         fleet.start(2)
         played = play(fleet, lambda: disturb(fleet))

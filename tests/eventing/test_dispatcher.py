@@ -20,7 +20,7 @@ from eventing.dispatcher import Dispatcher, DispatcherSettings, main
 from eventing.log_kafka import KafkaLog
 from eventing.log_redis import Group, RedisLog
 from eventing.scaling.replica import free_port
-from infra import redis_server
+from infra.launcher import redis_server
 from linewatch import keys, settings
 from linewatch.decoder.outbox.relay import connect
 from linewatch.errors import StoreUnavailable

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from infra import redis_server
+from infra.launcher import redis_server
 from linewatch import events
 from linewatch.calls import Channel, ChannelKey, Utterance
 from tests.function import scaffold

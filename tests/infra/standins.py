@@ -9,7 +9,7 @@ import textwrap
 import time
 from pathlib import Path
 
-from infra.process import Role
+from infra.launcher.process import Role
 
 ROOT = Path(__file__).resolve().parents[2]
 

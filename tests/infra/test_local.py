@@ -9,8 +9,10 @@ import sys
 
 import pytest
 
-from infra import local, model, roles, state
-from infra.redis_server import free_port
+from infra import local
+from infra.launcher import roles, state
+from infra.launcher.redis_server import free_port
+from infra.model import preparation
 from linewatch.errors import SettingsError
 from linewatch.settings import load
 from tests.infra.standins import IMPORTS, Heard
@@ -26,7 +28,7 @@ def _folder(tmp_path):
 @pytest.fixture(autouse=True)
 def _prepared(monkeypatch, tmp_path):
     """No test here fetches a model."""
-    monkeypatch.setattr(model, "prepare", lambda: tmp_path)
+    monkeypatch.setattr(preparation, "prepare", lambda: tmp_path)
 
 
 def launcher(**env):

@@ -15,7 +15,8 @@ import pytest
 import redis
 
 from eventing.log_redis import Group, RedisLog
-from infra import redis_server, redis_users
+from infra import redis_users
+from infra.launcher import redis_server
 from linewatch.board.store import Board
 from linewatch.calls import CallStart, Channel
 from linewatch.decoder.outbox.relay import connect

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from infra import redis_server
-from infra.probes import answers
+from infra.launcher import redis_server
+from infra.launcher.probes import answers
 from infra.screenshot import browser_path, opened
 from linewatch import keys
 from linewatch.board.store import Board

@@ -45,7 +45,6 @@ from linewatch.settings import (
     whole,
 )
 
-_DEMO: Final = Path(__file__).resolve().parents[3] / "infra" / "demo"
 _WRONG: Final = 2
 _RESUME_S: Final = 10.0
 
@@ -96,7 +95,9 @@ class GatewaySettings:
     tenant: str = setting(
         "TENANT", _name("tenant"), "", "the token's tenant, if it is to be sent along"
     )
-    calls_dir: Path = setting("CALLS_DIR", _folder, str(_DEMO), "folder of the recorded calls")
+    calls_dir: Path = setting(
+        "CALLS_DIR", _folder, "infra/recordings", "folder of the recorded calls"
+    )
     chunk_ms: int = setting("CHUNK_MS", whole(20, 4000), "250", "audio per request")
     hold_share: float = setting(
         "HOLD", number(0, 0.9), "0.5", "share of a simulated line's time that is hold"

@@ -19,8 +19,8 @@ from eventing.log import Log, LogSettings
 from eventing.reconciliation.comparison import Comparison, Found
 from eventing.scaling.replica import free_port
 from eventing.topology import Source
-from infra import redis_server
-from infra.tether import tethered
+from infra.launcher import redis_server
+from infra.launcher.tether import tethered
 from linewatch import events, settings
 from linewatch.events import Record
 from tests.bench.sentiment_service import service

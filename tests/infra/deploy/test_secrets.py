@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.deploy import secrets
-from infra.references import OWNERS_SECRETS
+from infra.manifests.references import OWNERS_SECRETS
 
 DOCS = (Path(__file__).resolve().parents[3] / "docs" / "cluster.md").read_text()
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra import redis_server
+from infra.launcher import redis_server
 from linewatch import events
 from linewatch.board import app as board_app
 from linewatch.board.store import Board

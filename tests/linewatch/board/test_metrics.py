@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra.redis_server import free_port
+from infra.launcher.redis_server import free_port
 from linewatch import events
 from linewatch.board import app as board_app
 from linewatch.serving.metrics_text import CONTENT_TYPE

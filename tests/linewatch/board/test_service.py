@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from decoders import eventually
 
-from infra import probes
-from infra.redis_server import free_port
+from infra.launcher import probes
+from infra.launcher.redis_server import free_port
 from linewatch import events
 from tests.board_facts import start
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 
-from infra import redis_server
+from infra.launcher import redis_server
 from linewatch import keys
 from linewatch.board import encoding
 from linewatch.board.scores import ANYBODY, Shown

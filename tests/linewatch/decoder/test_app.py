@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra import redis_server
+from infra.launcher import redis_server
 from linewatch import events, keys, payloads
 from linewatch import settings as configuration
 from linewatch.calls import CallStart, ChannelKey, Codec

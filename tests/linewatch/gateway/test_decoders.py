@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from infra.redis_server import free_port
+from infra.launcher.redis_server import free_port
 from linewatch.errors import Unavailable
 from linewatch.gateway.decoders import SHUN_S, SILENT_S, Decoders
 from tests.linewatch.gateway.stand_in import Decoder, served

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from infra.redis_server import free_port
+from infra.launcher.redis_server import free_port
 from linewatch.calls import CallStart, Channel, Codec, GapReason
 from linewatch.errors import Unavailable
 from linewatch.gateway.decoders import Decoders

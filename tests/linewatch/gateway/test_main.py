@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from infra.redis_server import free_port
+from infra.launcher.redis_server import free_port
 from linewatch.gateway.__main__ import GatewaySettings, main
 from linewatch.gateway.playing.pace import Clock
 from linewatch.settings import load

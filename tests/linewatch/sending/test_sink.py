@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from infra import redis_server
+from infra.launcher import redis_server
 from linewatch import events, payloads
 from linewatch.calls import Channel, ChannelKey, Score
 from linewatch.errors import SinkUnavailable

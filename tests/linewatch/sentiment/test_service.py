@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from infra import redis_server
+from infra.launcher import redis_server
 from linewatch import events, payloads
 from tests.bench.sentiment_service import ROOT, command, null_sink, request_of, service, wait_until
 

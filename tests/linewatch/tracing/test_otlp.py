@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from infra.redis_server import free_port
+from infra.launcher.redis_server import free_port
 from linewatch.tracing import otlp
 from linewatch.tracing.otlp import Otlp
 from linewatch.tracing.spans import Span, child_of, ids_of

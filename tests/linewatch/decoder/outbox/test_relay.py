@@ -10,7 +10,7 @@ import time
 import pytest
 from redis.exceptions import RedisError
 
-from infra import redis_server
+from infra.launcher import redis_server
 from linewatch import keys
 from linewatch.decoder.outbox.relay import UNREADABLE, RedisLogWriter, Relay, connect
 from linewatch.errors import StoreUnavailable, TooLarge, Unavailable

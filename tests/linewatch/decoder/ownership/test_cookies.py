@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from infra.redis_server import free_port
+from infra.launcher.redis_server import free_port
 from linewatch.decoder.ownership import cookies
 from linewatch.decoder.ownership.cookies import (
     COOKIE_AGE_S,

@@ -8,7 +8,7 @@ import pytest
 from decoders import eventually
 from redis.exceptions import RedisError, ResponseError
 
-from infra import redis_server
+from infra.launcher import redis_server
 from linewatch.decoder.outbox.relay import connect
 from linewatch.decoder.store.scripts import Scripts
 

@@ -1,0 +1,1 @@
+"""The launcher: processes on one machine, started in order, supervised, stopped."""

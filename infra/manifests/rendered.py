@@ -1,0 +1,130 @@
+"""A rendered installation, held to what the API server would take and nobody would see go wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from infra.manifests.manifest import Body, Manifest, part
+from infra.manifests.references import References, Served, under
+
+NAMESPACE: Final = "linewatch"
+_SETTINGS: Final = "linewatch"
+_TOPICS: Final = "linewatch-topics"
+_CLUSTER_WIDE: Final = {"Namespace"}
+_KAFKA: Final = ("KafkaSource", "KafkaSink")
+_SOURCES: Final = ("KafkaSource", "ContainerSource")
+#: Its image is not ours.
+_REDIS: Final = "redis"
+_IMAGE: Final = re.compile(
+    r"(?:[\w.-]+(?::\d+)?/)?[a-z0-9][a-z0-9./_-]*"
+    r"(?::(?P<tag>\w[\w.-]*))?(?P<digest>@sha256:[0-9a-f]{64})?"
+)
+
+
+def faults(manifests: Sequence[Manifest], served: Served) -> Iterator[str]:
+    """Say what is wrong with an installation; *served* is where each role takes events."""
+    yield from _namespace_faults(manifests)
+    yield from _address_faults(manifests)
+    yield from _topic_faults(manifests)
+    yield from _image_faults(manifests)
+    yield from _reply_faults(manifests)
+    yield from References(manifests, served).faults()
+
+
+def _namespace_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Say what lies outside the namespace whose policies and profile guard it."""
+    for each in manifests:
+        lies = each.name if each.kind in _CLUSTER_WIDE else each.metadata.get("namespace")
+        if lies != NAMESPACE:
+            yield f"{each}: lies in {lies or 'no namespace'}, not in {NAMESPACE}"
+
+
+def _data(manifests: Sequence[Manifest], name: str) -> Body:
+    for each in manifests:
+        if (each.kind, each.name) == ("ConfigMap", name):
+            return part(each.body, "data")
+    return {}
+
+
+def _address_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
+    brokers = str(_data(manifests, _SETTINGS).get("KAFKA_BROKERS", "")).split(",")
+    for each in manifests:
+        told = each.spec.get("bootstrapServers")
+        if each.kind in _KAFKA and told not in (brokers[:1], brokers):
+            yield (
+                f"{each}: bootstrapServers are {told}, but KAFKA_BROKERS begins with {brokers[0]}: "
+                "list components/kafka-address under transformers"
+            )
+
+
+def _topic_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
+    known = _data(manifests, _TOPICS)
+    for each in manifests:
+        for topic in _topics(each):
+            if topic not in known:
+                yield f"{each}: topic {topic} is not in ConfigMap {_TOPICS}: nobody makes it"
+
+
+def _topics(manifest: Manifest) -> Iterator[str]:
+    """Return what a source reads, a sink writes, and where undeliverable events go."""
+    if manifest.kind in _KAFKA:
+        yield from manifest.spec.get("topics", ())
+        yield from filter(None, [manifest.spec.get("topic")])
+    for letters in under(manifest.spec, "deadLetterSink"):
+        yield from filter(None, [str(letters.get("uri", "")).strip("/")])
+
+
+def _image_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Say which image is none, may be another tomorrow, or is not that of our other roles."""
+    images = [
+        (each, str(container.get("image", "")))
+        for each in manifests
+        for container in each.containers
+    ]
+    for manifest, image in images:
+        found = _IMAGE.fullmatch(image)
+        if not found:
+            yield f"{manifest}: {image!r} is no image"
+        elif not found["digest"] and found["tag"] in {None, "latest"}:
+            yield f"{manifest}: image {image} names no version: give it a tag or a digest"
+    ours = {image for manifest, image in images if manifest.role != _REDIS}
+    if len(ours) > 1:
+        yield f"the roles have different images: {', '.join(sorted(ours))}"
+
+
+def _reply_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Say which function would lose what it answers."""
+    bound = {
+        part(each.spec, "subject").get("name") for each in manifests if each.kind == "SinkBinding"
+    }
+    fed = {_fed(each, "sink"): each for each in manifests if each.kind in _SOURCES}
+    asked = {_fed(each, "subscriber") for each in manifests if each.kind == "Trigger"}
+    for each in manifests:
+        if each.is_ksvc and each.name in {*fed, *asked}:
+            found = _answer_faults(
+                replies=_replies(each), is_bound=each.name in bound, source=fed.get(each.name)
+            )
+            yield from (f"{each}: {fault}" for fault in found)
+
+
+def _answer_faults(*, replies: bool, is_bound: bool, source: Manifest | None) -> Iterator[str]:
+    """Say why an answer would be lost: it has one road, and only a Trigger takes a reply."""
+    if replies and is_bound:
+        yield "has both REPLY and a SinkBinding: take one away"
+    if not replies and not is_bound:
+        yield "has no SinkBinding: bind it to a sink, or set REPLY where a Trigger feeds it"
+    if replies and source:
+        yield f"{source.kind} {source.name} drops its replies"
+
+
+def _fed(manifest: Manifest, where: str) -> str:
+    """Return the Knative Service that *manifest* sends events to, "" where it is none."""
+    at = Manifest("", part(part(manifest.spec, where), "ref"))
+    return str(at.body.get("name", "")) if at.is_ksvc else ""
+
+
+def _replies(function: Manifest) -> bool:
+    told = [each for container in function.containers for each in container.get("env", ())]
+    return {"name": "REPLY", "value": "true"} in told

@@ -1,0 +1,1 @@
+"""The English model, fetched and made ready for the decoder."""

@@ -1,0 +1,113 @@
+"""What the image starts for each role."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.infra.standins import ROOT
+
+ROLES = [
+    "decoder",
+    "sentiment",
+    "board",
+    "dispatcher",
+    "sink",
+    "deadletters",
+    "missing",
+    "topics",
+    "gateway",
+    "dashboard",
+]
+_PYTHON = """#!/bin/sh
+printf '%s\\n' "$@"
+echo "preload=${LD_PRELOAD:-} port=$PORT bind=$BIND path=$PYTHONPATH"
+"""
+
+
+@pytest.fixture(name="start")
+def _start(tmp_path):
+    """Run the entrypoint with a stand-in for the image's interpreter."""
+    python = tmp_path / "python" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(_PYTHON)
+    python.chmod(0o755)
+    (tmp_path / "decoder.env").write_text("export LD_PRELOAD=\n")
+
+    def run(*arguments, **env):
+        kept = {"PATH": os.environ["PATH"], "LINEWATCH_OPT": str(tmp_path)}
+        command = ["/bin/sh", ROOT / "infra" / "image" / "entrypoint.sh", *arguments]
+        return subprocess.run(
+            command, cwd="/", env={**kept, **env}, capture_output=True, text=True, check=False
+        )
+
+    run.folder = tmp_path
+    return run
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_starts_a_module(start, role):
+    """Each role runs a module that exists, on every address and port 8080."""
+    done = start(role)
+    assert done.returncode == 0, done.stderr
+    *command, told = done.stdout.splitlines()
+    assert command[0] == "-m"
+    assert importlib.util.find_spec(command[1]), command[1]
+    assert "port=8080 bind=0.0.0.0" in told
+    assert told.endswith(f"path={ROOT}/functions:{ROOT}")
+
+
+@pytest.mark.parametrize("role", ["decoder", "sentiment", "board"])
+def test_role_serves_an_app(start, role):
+    """Gunicorn is told of an application factory that is in the code."""
+    target = next(line for line in start(role).stdout.splitlines() if line.endswith(":create()"))
+    module = importlib.util.find_spec(target.removesuffix(":create()"))
+    tree = ast.parse(Path(module.origin).read_text())
+    assert "create" in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_only_decoder_gets_allocator(start):
+    """What the model's digest stands for is set for the decoder, and for no other role."""
+    (start.folder / "decoder.env").write_text("export LD_PRELOAD=/not/there.so\n")
+    said = {role: start(role).stdout.splitlines()[-1] for role in ROLES}
+    with_it = {role for role, line in said.items() if "preload=/not/there.so" in line}
+    assert with_it == {"decoder"}
+
+
+def test_functions_take_eight(start):
+    """A function has one process with eight threads."""
+    words = start("sentiment").stdout.splitlines()
+    assert words[words.index("--workers") + 1] == "1"
+    assert words[words.index("--threads") + 1] == "8"
+    assert words[words.index("--bind") + 1] == "0.0.0.0:8080"
+
+
+def test_port_may_be_given(start):
+    """PORT, which Knative sets, says where a role listens."""
+    assert "0.0.0.0:9191" in start("board", PORT="9191").stdout.splitlines()
+    assert "9191" in start("dashboard", PORT="9191").stdout.splitlines()
+
+
+def test_role_from_environment(start):
+    """With no command, as `kn func` deploys an image, ROLE names the role."""
+    assert start(ROLE="board").stdout == start("board").stdout
+
+
+def test_command_beats_environment(start):
+    """The command names the role where both do, and what follows goes to the program."""
+    done = start("gateway", "--seed", "7", ROLE="board")
+    assert done.stdout.splitlines()[:4] == ["-m", "linewatch.gateway", "--seed", "7"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("decoders",)])
+def test_unknown_role_is_refused(start, arguments):
+    """A role that there is not ends the start with one line that names those there are."""
+    done = start(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith(" ".join(ROLES))
+    assert done.stderr.count("\n") == 1
