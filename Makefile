@@ -37,7 +37,7 @@ test: install-dev model ## run the tests (TESTS=tests/...)
 check: install-dev lint types style manifests test ## everything CI checks
 
 bench: install-dev model ## measure, and print the table of figures
-	@PYTHONPATH=$(PYTHONPATH):tests $(PYTHON) -m tests.bench $(BENCHES)
+	@$(PYTHON) -m tests.bench $(BENCHES)
 
 deploy: ## bring it onto kubectl's cluster (OVERLAY=dev, DEPLOY="--image NAME:TAG --dry-run ...")
 	@sh infra/deploy.sh $(OVERLAY) $(DEPLOY)
@@ -46,16 +46,16 @@ cluster-test: install-dev model ## test on a real cluster: the box, or KUBECONFI
 	@$(PYTHON) -m pytest -p no:cacheprovider tests/cluster --durations=0 --durations-min=1 -v $(CLUSTER)
 
 cluster-bench: install-dev ## measure on a real cluster: cold starts, memory, CPU of a chunk
-	@PYTHONPATH=$(PYTHONPATH):tests $(PYTHON) -m tests.cluster.bench $(BENCHES)
+	@$(PYTHON) -m tests.cluster.bench $(BENCHES)
 
 chaos: install-dev ## break everything, compare byte for byte (CASES="zombies ...", SEED=...)
-	@PYTHONPATH=$(PYTHONPATH):tests $(PYTHON) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(CASES)
+	@$(PYTHON) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(CASES)
 
 chaos-long: install-dev ## the long proof, from where it was left (PART=kills, zombies, soak, real, fifty or doses)
-	@PYTHONPATH=$(PYTHONPATH):tests $(PYTHON) -m tests.chaos $(if $(SEED),--seed $(SEED)) --part $(PART)
+	@$(PYTHON) -m tests.chaos $(if $(SEED),--seed $(SEED)) --part $(PART)
 
 chaos-demo: install model ## the demo, with a decoder killed every 10 s
-	@PYTHONPATH=$(PYTHONPATH):tests $(PYTHON) -m tests.chaos.demo
+	@$(PYTHON) -m tests.chaos.demo
 
 attack: install-dev model ## send 10,000 hostile requests to every receiver (ATTACKS=10000)
 	@$(PYTHON) -m pytest --attacks $(ATTACKS) --timeout 3600 $(ATTACKED)

@@ -12,7 +12,7 @@ from kafka.net import KafkaNetSocket
 
 from infra.launcher import redis_server
 from infra.model import preparation
-from tests import kafka_broker
+from tests.support import kafka_broker
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("linewatch", deadline=None)

@@ -16,7 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests import source
+from tests.support import source
 
 PARTS = ("decoder", "sentiment", "board", "gateway")
 CONTRACT = ("errors", "calls", "events", "payloads", "settings", "keys")

@@ -33,7 +33,7 @@ from tests.bench.bench_road import LATENCY_LINES, latencies_ms
 from tests.bench.bench_sentiment import TEXTS
 from tests.bench.bench_service import cpu_s
 from tests.bench.sentiment_service import ROOT, service
-from tests.kafka_broker import Broker, unique
+from tests.support.kafka_broker import Broker, unique
 
 WRITINGS: Mapping[str, Mapping[str, Any]] = {
     "as chosen": {},

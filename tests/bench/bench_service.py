@@ -27,7 +27,6 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import numpy as np
-from decoders import REAL, Fleet
 
 from infra.launcher import redis_server
 from infra.model import preparation
@@ -36,6 +35,7 @@ from linewatch.decoder.recognition import recognizer
 from linewatch.decoder.recognition.frontend import Frontend, pcm
 from linewatch.gateway.wire import ChannelWire
 from tests.bench import recordings
+from tests.support.decoders import REAL, Fleet
 
 RATE_HZ = 8000
 PIECE = RATE_HZ // 4

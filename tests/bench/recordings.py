@@ -5,13 +5,12 @@ Where `../shared/audio` is not laid the demo's own calls take its place.
 
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from linewatch.decoder.recognition.frontend import pcm
 from linewatch.gateway.playing import wav
 from linewatch.gateway.playing.recording import STEREO
+from tests.support.source import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 AUDIO = ROOT.parent / "shared" / "audio"
 DEMO = ROOT / "infra" / "recordings"
 

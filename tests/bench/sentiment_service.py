@@ -14,13 +14,12 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from loopback import serving
-
 from infra.launcher import redis_server
 from linewatch import events
 from linewatch.calls import Channel, ChannelKey, Utterance
+from tests.support.loopback import serving
+from tests.support.source import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 _DEADLINE_S = 30.0
 
 

@@ -21,8 +21,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from decoders import ROOT
-
 from infra.launcher.tether import tethered
 from tests.chaos import report
 from tests.chaos.cases import ALONE, LONG, SHORT
@@ -30,6 +28,7 @@ from tests.chaos.doses import DOSES
 from tests.chaos.rig import TooLong
 from tests.chaos.row import Row, code, commit, keep, kept, markdown
 from tests.chaos.verdict import Verdict
+from tests.support.decoders import ROOT
 
 LANES = 2
 #: The machine may stand still for a moment; what is slow each time is slow.

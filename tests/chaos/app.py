@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import random
 
-from fakes import HashRecognizers
 from redis.exceptions import RedisError
 
 from linewatch import keys
@@ -28,6 +27,7 @@ from linewatch.settings import DecoderSettings, load
 from tests.chaos import unfenced
 from tests.chaos.points import Points
 from tests.chaos.starving import Starving
+from tests.support.fakes import HashRecognizers
 
 
 def _starving(client, whose):

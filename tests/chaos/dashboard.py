@@ -9,14 +9,14 @@ from playwright.sync_api import TimeoutError as TooSlow
 
 from infra.launcher.probes import answers
 from infra.launcher.redis_server import free_port
-from infra.screenshot import opened
 from linewatch.board.store import Board
-from tests.board_facts import score, start
 from tests.chaos.delivery import started
 from tests.chaos.faults import played
 from tests.chaos.kills import BRIEF
 from tests.chaos.rig import TooLong, rig, within
 from tests.chaos.row import Row, quantile
+from tests.support.board_facts import score, start
+from tests.support.screenshot import opened
 
 TABS = 2
 #: From the first answer of the new process to the same board on every tab.

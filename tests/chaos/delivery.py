@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from decoders import ROOT, STARTED_AT_MS
-from loopback import serving
 from redis.exceptions import ResponseError
 
 from infra.launcher.tether import tethered
@@ -20,6 +18,8 @@ from linewatch import events, keys
 from linewatch.calls import Channel, ChannelKey, Utterance
 from linewatch.decoder.outbox.relay import RedisLogWriter, connect
 from linewatch.events import PARTITIONS
+from tests.support.decoders import ROOT, STARTED_AT_MS
+from tests.support.loopback import serving
 
 #: A record that stands for what a customer says in some six seconds.
 TEXT = "this is the worst service i have ever had"

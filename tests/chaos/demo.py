@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 
 import redis
-from decoders import ROOT
 
 from infra.launcher.tether import tethered
 from linewatch import keys
 from linewatch.events import PARTITIONS
+from tests.support.decoders import ROOT
 
 DECODER = "linewatch.decoder.app:create()"
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from contextlib import ExitStack
 
-from decoders import STARTED_AT_MS
-
 from linewatch import keys
 from linewatch.calls import Channel, ChannelKey, Chunk, Codec
 from linewatch.gateway.decoders import Decoders
@@ -17,6 +15,7 @@ from tests.chaos.oracle import CHUNK_BYTES, RATE_HZ, Script
 from tests.chaos.rig import rig, within
 from tests.chaos.row import Row
 from tests.chaos.verdict import Verdict
+from tests.support.decoders import STARTED_AT_MS
 
 GROUP = "linewatch-sentiment"
 #: So full Redis is when the group has been away: above the limit, below the end.

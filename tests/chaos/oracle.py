@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 
-from decoders import STARTED_AT_MS
-from fakes import HashRecognizers, encoded, two_speakers
-
 from linewatch.calls import CallEnd, CallStart, Channel, ChannelKey, Chunk, Codec, End, EndReason
 from linewatch.decoder.recognition.session import Session
 from linewatch.decoder.store.answers import final_of
 from linewatch.events import call_ended, call_started, to_record, utterance_final
+from tests.support.decoders import STARTED_AT_MS
+from tests.support.fakes import HashRecognizers, encoded, two_speakers
 
 RATE_HZ = 8000
 CHUNK_BYTES = 2000

@@ -16,7 +16,7 @@ from tests.chaos.kills import BRIEF
 from tests.chaos.rig import rig, within
 from tests.chaos.row import Row, quantile
 from tests.chaos.verdict import TOPICS, Verdict, judged
-from tests.kafka_broker import Broker
+from tests.support.kafka_broker import Broker
 
 CAUGHT_UP = 5
 BACK_S = 60

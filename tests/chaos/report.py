@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import reduce
 from operator import add
 
-from decoders import ROOT
-
 from tests.chaos.cases import LONG, SHORT
 from tests.chaos.doses import DOSES
 from tests.chaos.row import kept, markdown
+from tests.support.decoders import ROOT
 
 PAGE = ROOT / "docs" / "reliability.md"
 SHORT_TITLE = "## The short run (`make chaos`)"
@@ -19,7 +18,7 @@ Written by `python -m tests.chaos`; every figure was measured. Real decoders, re
 run on loopback and are called by real lines; a fault is injected; then every event that came out,
 and every final that a caller was told, is compared byte for byte with the pure fold of the audio
 that was spoken; the first row shows that an undisturbed run publishes just that. The recognizer is
-the hash chain of `tests/fakes.py`: one sample more, less or elsewhere changes every later word.
+the hash chain of `tests/support/fakes.py`: a sample more or less changes every later word.
 
 *lost*: never published. *doubled*: published under a name the undisturbed run does not have.
 *differing*: other bytes, another order in a channel, or a caller told something else. Repeats

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
-from decoders import ROOT, Decoder, Fleet, is_ready
 
 from infra.launcher import redis_server
 from infra.launcher.tether import tethered
@@ -21,6 +20,7 @@ from infra.model.preparation import decoder_env
 from linewatch import keys
 from linewatch.events import PARTITIONS
 from tests.chaos.points import Trap
+from tests.support.decoders import ROOT, Decoder, Fleet, is_ready
 
 CONF = ROOT / "tests/chaos/gunicorn.conf.py"
 APP = "tests.chaos.app:create()"
@@ -105,7 +105,7 @@ class ChaosFleet(Fleet):
         return {
             **os.environ,
             **decoder_env(),
-            "PYTHONPATH": os.pathsep.join(str(ROOT / each) for each in ("functions", "", "tests")),
+            "PYTHONPATH": os.pathsep.join(str(ROOT / each) for each in ("functions", "")),
             "PORT": str(port),
             "REDIS_URL": self.redis_url,
             "VOSK_MODEL_PATH": str(ROOT),

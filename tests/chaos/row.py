@@ -9,9 +9,8 @@ import subprocess
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 
-from decoders import ROOT
-
 from tests.chaos.verdict import Verdict
+from tests.support.decoders import ROOT
 
 RECORDS = ROOT / ".linewatch" / "chaos.jsonl"
 _BESIDE = ("part", "seed", "commit", "code", "at", "load")

@@ -7,9 +7,9 @@ import os
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.source import ROOT
+
 BOX = ROOT.parent / "shared" / "box" / "box"
 NAMESPACE = "linewatch"
 #: Python inside the image.

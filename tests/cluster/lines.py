@@ -8,7 +8,14 @@ import threading
 import time
 from dataclasses import dataclass
 
-from decoders import (
+from infra.model import preparation
+from linewatch import events
+from linewatch.calls import CallStart, Channel, Codec
+from linewatch.gateway.decoders import Decoders
+from linewatch.gateway.line import Line
+from linewatch.gateway.playing import wav
+from tests.cluster.kube import ROOT
+from tests.support.decoders import (
     REAL,
     STARTED_AT_MS,
     Fleet,
@@ -20,14 +27,6 @@ from decoders import (
     own_redis,
     published,
 )
-
-from infra.model import preparation
-from linewatch import events
-from linewatch.calls import CallStart, Channel, Codec
-from linewatch.gateway.decoders import Decoders
-from linewatch.gateway.line import Line
-from linewatch.gateway.playing import wav
-from tests.cluster.kube import ROOT
 
 RATE_HZ = 8000
 PIECE = RATE_HZ // 4

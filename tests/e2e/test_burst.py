@@ -8,13 +8,13 @@ import sys
 
 import pytest
 import redis
-from decoders import ROOT, STARTED_AT_MS, eventually
 
 from infra.launcher.redis_server import free_port
 from linewatch import events, keys
 from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, Utterance
 from linewatch.decoder.outbox.relay import RedisLogWriter, connect
+from tests.support.decoders import ROOT, STARTED_AT_MS, eventually
 
 CALLS, EACH = 20, 10
 IDLE_WINDOW_S = 2

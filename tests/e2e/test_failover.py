@@ -9,7 +9,9 @@ import time
 
 import numpy as np
 import pytest
-from decoders import (
+
+from linewatch.calls import Channel, ChannelKey, Codec
+from tests.support.decoders import (
     Fleet,
     differences,
     eventually,
@@ -20,9 +22,7 @@ from decoders import (
     own_redis,
     published,
 )
-from fakes import encoded, poison, silence, speech, two_speakers
-
-from linewatch.calls import Channel, ChannelKey, Codec
+from tests.support.fakes import encoded, poison, silence, speech, two_speakers
 
 PIECE = 2000
 #: Three seconds instead of the thirty of production; IDLE_S=30 in the environment shows those.

@@ -7,7 +7,6 @@ import time
 from contextlib import ExitStack
 
 import pytest
-from decoders import eventually
 
 from infra.launcher import probes
 from infra.launcher.redis_server import free_port
@@ -16,6 +15,7 @@ from linewatch.events import PARTITIONS
 from tests.bench.sentiment_service import command
 from tests.chaos.delivery import length, publish, running, started, utterance
 from tests.chaos.rig import rig
+from tests.support.decoders import eventually
 
 CALLS, EACH = 20, 10
 #: How long the function runs without K_SINK, and then the sink's process is not there.

@@ -18,9 +18,9 @@ from infra.launcher.redis_server import free_port
 from linewatch import events, keys
 from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, Utterance
-from tests import fakes
-from tests.decoders import FAKE, ROOT, eventually, line_to
-from tests.otlp_receiver import collector
+from tests.support import fakes
+from tests.support.decoders import FAKE, ROOT, eventually, line_to
+from tests.support.otlp_receiver import collector
 
 NUMBER, NAME = "4929123456781234", "Wilhelmina Quackenbush"
 SAID = f"my card is {NUMBER} and my name is {NAME}"
@@ -40,7 +40,7 @@ class Roles:
         self.ports = {name: free_port() for name in ("decoder", "sink", "activator")}
         self._env = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(str(ROOT / each) for each in ("functions", "", "tests")),
+            "PYTHONPATH": os.pathsep.join(str(ROOT / each) for each in ("functions", "")),
             "REDIS_URL": redis_url,
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_url,
             "PYTHONUNBUFFERED": "1",

@@ -16,10 +16,10 @@ from linewatch.sentiment import app as sentiment_app
 from linewatch.sentiment import warmup
 from linewatch.tracing import otlp
 from linewatch.tracing.otlp import Otlp
-from tests import fakes
-from tests.event_sink import EventSink
 from tests.linewatch.decoder.pods import AGENT, START, Pod
-from tests.otlp_receiver import collector
+from tests.support import fakes
+from tests.support.event_sink import EventSink
+from tests.support.otlp_receiver import collector
 
 SAID = "give me your manager at once"
 

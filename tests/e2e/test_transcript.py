@@ -9,7 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from decoders import (
+
+from infra.model import preparation
+from linewatch.calls import Channel
+from linewatch.gateway.playing import wav
+from tests.support.decoders import (
     REAL,
     ROOT,
     Fleet,
@@ -21,10 +25,6 @@ from decoders import (
     own_redis,
     published,
 )
-
-from infra.model import preparation
-from linewatch.calls import Channel
-from linewatch.gateway.playing import wav
 
 CALLS = 10
 SECONDS = 14

@@ -7,11 +7,10 @@ import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 
-from loopback import serving
-
 from eventing.topology import Delivery, Source
 from linewatch import events
 from linewatch.calls import CallStart
+from tests.support.loopback import serving
 
 
 def source(name="sentiment", *, ordered=False, **delivery):

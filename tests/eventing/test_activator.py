@@ -19,10 +19,10 @@ from eventing.scaling.replica import free_port
 from linewatch import keys, settings
 from linewatch.decoder.outbox.relay import connect
 from tests.eventing.subscriber import until
+from tests.support.source import ROOT
 
-ROOT = Path(__file__).parents[2]
-ENV = {**os.environ, "PYTHONPATH": f"{ROOT}/functions:{ROOT}:{ROOT}/tests/eventing"}
-FUNCTIONS = "echo=standin_function:create()"
+ENV = {**os.environ, "PYTHONPATH": f"{ROOT}/functions:{ROOT}"}
+FUNCTIONS = "echo=tests.eventing.standin_function:create()"
 
 
 @pytest.fixture(name="activator")

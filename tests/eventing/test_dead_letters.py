@@ -13,7 +13,7 @@ from linewatch import keys
 from linewatch.decoder.outbox.relay import UNREADABLE, connect
 from linewatch.events import Record
 from tests.eventing.subscriber import record
-from tests.kafka_broker import write_manifests
+from tests.support.kafka_broker import write_manifests
 
 
 @pytest.fixture(name="log")

@@ -15,7 +15,7 @@ from eventing.sink import SinkSettings, log_of
 from linewatch import settings
 from linewatch.events import Record
 from tests.eventing.subscriber import record, source
-from tests.kafka_broker import write_manifests
+from tests.support.kafka_broker import write_manifests
 
 
 @pytest.fixture(name="log")

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import urllib3
@@ -25,9 +24,8 @@ from linewatch import keys, settings
 from linewatch.decoder.outbox.relay import connect
 from linewatch.errors import StoreUnavailable
 from tests.eventing.subscriber import Subscriber, record, until
-from tests.kafka_broker import write_manifests
-
-ROOT = Path(__file__).parents[2]
+from tests.support.kafka_broker import write_manifests
+from tests.support.source import ROOT
 
 
 @pytest.fixture(name="function")

@@ -20,7 +20,7 @@ from linewatch.errors import Unavailable
 from linewatch.events import PARTITIONS, Record
 from linewatch.settings import KafkaSettings, load
 from tests.eventing.subscriber import Subscriber, record, source, until
-from tests.kafka_broker import unique
+from tests.support.kafka_broker import unique
 
 _SOON_S = 60
 

@@ -17,7 +17,7 @@ from linewatch import events, payloads
 from linewatch.decoder.http.producer_events import deed_of
 from linewatch.errors import LinewatchError, Unprocessable
 from linewatch.events import AUDIO_CHUNK, TOPICS
-from tests import values
+from tests.support import values
 
 _FOLDER = topology.FOLDER / "schemas"
 _SCHEMAS = {file.stem: json.loads(file.read_text()) for file in _FOLDER.glob("*.json")}

@@ -17,7 +17,7 @@ from linewatch.decoder.brokers import Brokers
 from linewatch.events import Record
 from linewatch.settings import KafkaSettings
 from tests.eventing.subscriber import record
-from tests.kafka_broker import write_manifests
+from tests.support.kafka_broker import write_manifests
 
 _SINKS = {"scores": "scores", "alerts": "alerts"}
 _STRUCTURED = "application/cloudevents+json"

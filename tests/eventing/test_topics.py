@@ -8,7 +8,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from eventing import topics
 from linewatch.settings import load
-from tests.kafka_broker import write_manifests
+from tests.support.kafka_broker import write_manifests
 
 
 @pytest.fixture(name="folder")

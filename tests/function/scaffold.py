@@ -19,7 +19,6 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parents[2]
 _ALWAYS_OUT = (".git", ".func")
 _PYPROJECT = """
 [project]

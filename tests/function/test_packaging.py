@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.source import ROOT
+
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 

@@ -18,9 +18,9 @@ from linewatch import keys
 from linewatch.calls import ChannelKey, End, Gap, GapReason, Word
 from linewatch.decoder.store import packed_steps
 from linewatch.decoder.store.store import VERSION
-from tests import fakes
-from tests.decoders import own_redis
 from tests.linewatch.decoder.pods import START, Pod, outbox
+from tests.support import fakes
+from tests.support.decoders import own_redis
 
 FOLDER = Path(__file__).parent
 _LOUD = 300

@@ -16,8 +16,8 @@ import numpy as np
 from linewatch.calls import Channel, ChannelKey, End, Gap, GapReason
 from linewatch.decoder.recognition.lengths import RULES
 from linewatch.decoder.recognition.session import Session
-from tests import fakes
 from tests.golden.checkpoints import CountingRecognizers
+from tests.support import fakes
 
 FILE = Path(__file__).with_name("session-rules.json")
 #: At 16 kHz nothing is resampled, so every sample is the same on every machine and may be hashed.

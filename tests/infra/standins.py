@@ -10,8 +10,7 @@ import time
 from pathlib import Path
 
 from infra.launcher.process import Role
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.source import ROOT
 
 STAYS = "import time; time.sleep(60)"
 SLEEPS = f"print('up', flush=True); {STAYS}"

@@ -22,10 +22,10 @@ from linewatch.calls import CallStart, Channel
 from linewatch.decoder.outbox.relay import connect
 from linewatch.errors import StoreUnavailable
 from linewatch.events import call_started, to_record
-from tests import fakes
-from tests.decoders import Fleet, eventually, line_to
-from tests.kafka_broker import make_certificates
 from tests.linewatch.decoder.pods import tried
+from tests.support import fakes
+from tests.support.decoders import Fleet, eventually, line_to
+from tests.support.kafka_broker import make_certificates
 
 PASSWORDS = {role: f"{role}-password" for role in redis_users.USERS}
 START = CallStart("default", "c1", "line-1", 1_767_225_600_000)

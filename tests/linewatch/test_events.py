@@ -26,7 +26,7 @@ from linewatch.calls import (
 )
 from linewatch.errors import BadEvent
 from linewatch.events import PARTITIONS, TOPICS, Record
-from tests import values
+from tests.support import values
 
 _KEY = ChannelKey.of("acme", "call-1", "agent")
 _STRUCTURED = {"content-type": "application/cloudevents+json"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from linewatch import events, payloads
 from linewatch.errors import BadEvent, Unprocessable
-from tests import values
+from tests.support import values
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

@@ -13,8 +13,8 @@ from linewatch.gateway.__main__ import GatewaySettings, _token
 from linewatch.gateway.decoders import Decoders
 from linewatch.secret_file import LOOK_S, SecretFile
 from linewatch.settings import DecoderSettings, load, secret_line, token_digest, token_lines
-from tests.decoders import Fleet, eventually, line_to
-from tests.fakes import chunks, speech
+from tests.support.decoders import Fleet, eventually, line_to
+from tests.support.fakes import chunks, speech
 
 
 def pairs(*tokens):

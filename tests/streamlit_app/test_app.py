@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from linewatch.board.store import Board
 from streamlit_app.markup import FOLDER
-from tests.board_facts import CALL, end, gap, score, start
-from tests.board_seed import seed, seed_health
+from tests.support.board_facts import CALL, end, gap, score, start
+from tests.support.board_seed import seed, seed_health
 
 
 @pytest.fixture(name="board")

@@ -7,19 +7,18 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import redis
 
 from infra.launcher import redis_server
 from infra.launcher.probes import answers
-from infra.screenshot import browser_path, opened
 from linewatch import keys
 from linewatch.board.store import Board
-from tests.board_facts import score, start
+from tests.support.board_facts import score, start
+from tests.support.screenshot import browser_path, opened
+from tests.support.source import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 EVIL = "<img src=x onerror=\"document.title='owned'\">"
 
 

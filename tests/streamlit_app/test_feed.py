@@ -9,7 +9,7 @@ import pytest
 from linewatch.board.rows import Health
 from linewatch.errors import StoreUnavailable
 from streamlit_app.feed import Feed
-from tests.board_views import NOW_MS, detail, snapshot
+from tests.support.board_views import NOW_MS, detail, snapshot
 
 
 class Source:

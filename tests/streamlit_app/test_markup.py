@@ -12,7 +12,7 @@ from linewatch.board.rows import Unheard
 from linewatch.calls import Channel, GapReason, Severity
 from streamlit_app import pipeline, story, strip, view
 from streamlit_app.markup import FOLDER, Page, render
-from tests.board_views import HEALTH, NOW_MS, alert, detail, row, said, snapshot
+from tests.support.board_views import HEALTH, NOW_MS, alert, detail, row, said, snapshot
 
 EVIL = "<img src=x onerror=\"document.title='owned'\"><script>alert(1)</script>' onclick='x"
 CSS = (FOLDER / "board.css").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 from linewatch.board.rows import Unheard
 from linewatch.calls import Channel, GapReason
 from streamlit_app import story
-from tests.board_views import NOW_MS, STARTED_AT_MS, alert, detail, row, said
+from tests.support.board_views import NOW_MS, STARTED_AT_MS, alert, detail, row, said
 
 AGENT, CUSTOMER, MIXED = Channel.AGENT, Channel.CUSTOMER, Channel.MIXED
 

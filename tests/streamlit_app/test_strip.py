@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from linewatch.board.rows import Health
 from streamlit_app import strip, view
-from tests.board_views import HEALTH, NOW_MS, row, snapshot
+from tests.support.board_views import HEALTH, NOW_MS, row, snapshot
 
 
 def test_kpis_sum_up_live_calls():

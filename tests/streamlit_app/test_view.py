@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from linewatch.calls import Channel, Severity
 from streamlit_app import view
 from streamlit_app.view import Filters, Level, Sort
-from tests.board_views import NOW_MS, STARTED_AT_MS, alert, row, snapshot
+from tests.support.board_views import NOW_MS, STARTED_AT_MS, alert, row, snapshot
 
 
 def shown(*rows, **filters):

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -26,9 +25,9 @@ from linewatch.events import Record
 from tests.bench.sentiment_service import service
 from tests.eventing.said import letter, score, utterance
 from tests.eventing.subscriber import until
-from tests.kafka_broker import write_manifests
+from tests.support.kafka_broker import write_manifests
+from tests.support.source import ROOT
 
-ROOT = Path(__file__).parents[2]
 _SOON_S = 90
 _LATER_MS = 3_600_000
 

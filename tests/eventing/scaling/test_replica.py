@@ -16,11 +16,12 @@ import pytest
 from eventing.scaling.replica import Replica, command
 from linewatch.errors import Unavailable
 from tests.eventing.subscriber import until
+from tests.support.source import ROOT
 
-ROOT = Path(__file__).parents[2]
+FUNCTION = "tests.eventing.standin_function:create()"
 ENV = {
     **os.environ,
-    "PYTHONPATH": f"{ROOT}/functions:{ROOT}:{ROOT}/tests/eventing",
+    "PYTHONPATH": f"{ROOT}/functions:{ROOT}",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 
@@ -32,7 +33,7 @@ def _make():
 
     def make(env=None, **options):
         options = {"idle_window_s": 30, **options}
-        replica = Replica("echo", "standin_function:create()", {**ENV, **(env or {})}, **options)
+        replica = Replica("echo", FUNCTION, {**ENV, **(env or {})}, **options)
         made.append(replica)
         return replica
 
@@ -187,7 +188,7 @@ def test_killed_parent_leaves_none(tmp_path):
     script = (
         "import os\n"
         "from eventing.scaling.replica import Replica\n"
-        "replica = Replica('echo', 'standin_function:create()', os.environ, idle_window_s=60)\n"
+        f"replica = Replica('echo', '{FUNCTION}', os.environ, idle_window_s=60)\n"
         "replica.acquire()\n"
         "print(replica.pid, flush=True)\n"
         "input()\n"
@@ -208,7 +209,7 @@ def test_orphan_does_not_start():
     """A process whose activator is gone before it began does not begin."""
     env = {**ENV, "ACTIVATOR_PID": "1"}
     process = subprocess.run(
-        command("standin_function:create()", 1),
+        command(FUNCTION, 1),
         env=env,
         capture_output=True,
         timeout=20,

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from eventing.scaling import replica_gunicorn
-
-ROOT = Path(__file__).parents[2]
+from tests.support.source import ROOT
 
 
 def test_one_threaded_worker():

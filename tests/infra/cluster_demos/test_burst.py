@@ -7,12 +7,12 @@ import sys
 
 import pytest
 import redis
-from board_facts import score
 
 from infra.cluster_demos import burst
 from linewatch import keys
 from linewatch.board.store import Board
 from linewatch.events import partition_of
+from tests.support.board_facts import score
 
 AT_MS = 1_767_225_600_000
 

@@ -19,9 +19,9 @@ from linewatch.calls import Alert, Severity, Utterance
 from linewatch.sending.outlet import Outlet
 from linewatch.sending.sink import Sink
 from linewatch.tracing.spans import child_of, traceparent_of
-from tests.board_facts import CALL, TENANT, end, gap, score, start
-from tests.event_sink import EventSink
-from tests.tracer import ListTracer
+from tests.support.board_facts import CALL, TENANT, end, gap, score, start
+from tests.support.event_sink import EventSink
+from tests.support.tracer import ListTracer
 
 
 @pytest.fixture(name="target")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from linewatch.board import encoding
-from tests.board_facts import AGENT, CUSTOMER, end, gap, score, start
-from tests.board_fold import folded
+from tests.support.board_facts import AGENT, CUSTOMER, end, gap, score, start
+from tests.support.board_fold import folded
 
 FACTS = [start(), score(3, 0.0, "naïve \N{WAVING HAND SIGN}\0"), gap(5, 9, AGENT), end()]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 
 from linewatch.board.facts import CallFacts, channels_of
 from linewatch.board.scores import Shown
-from tests.board_facts import AGENT, CUSTOMER, MIXED, score, tellings
+from tests.support.board_facts import AGENT, CUSTOMER, MIXED, score, tellings
 
 
 @given(tellings())

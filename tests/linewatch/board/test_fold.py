@@ -9,9 +9,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from linewatch.board import fold
-from tests.board_facts import AGENT, CUSTOMER, MIXED, calls, end, gap, score, start, tales, tellings
-from tests.board_fold import Folded, folded, long_calls, odd_stories
-from tests.board_oracle import board_of
+from tests.support.board_facts import (
+    AGENT,
+    CUSTOMER,
+    MIXED,
+    calls,
+    end,
+    gap,
+    score,
+    start,
+    tales,
+    tellings,
+)
+from tests.support.board_fold import Folded, folded, long_calls, odd_stories
+from tests.support.board_oracle import board_of
 
 TAILS = st.sampled_from([0, 1, 3, fold.TAIL])
 

@@ -9,8 +9,8 @@ from infra.launcher.redis_server import free_port
 from linewatch import events
 from linewatch.board import app as board_app
 from linewatch.serving.metrics_text import CONTENT_TYPE
-from tests.board_facts import score, start
-from tests.event_sink import EventSink
+from tests.support.board_facts import score, start
+from tests.support.event_sink import EventSink
 
 
 @pytest.fixture(name="target")

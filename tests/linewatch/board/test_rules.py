@@ -20,8 +20,8 @@ from linewatch.board.rules import (
     read_keywords,
 )
 from linewatch.calls import Evidence, Missing, Severity, checked_name
-from tests.board_facts import AGENT, CUSTOMER, MIXED, calls, end, gap, score, start
-from tests.board_fold import folded
+from tests.support.board_facts import AGENT, CUSTOMER, MIXED, calls, end, gap, score, start
+from tests.support.board_fold import folded
 
 
 def _raised(*facts, alert_rules=None):

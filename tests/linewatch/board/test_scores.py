@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from linewatch.board.scores import Shown
-from tests.board_facts import score
+from tests.support.board_facts import score
 
 OURS = [score(0, consumer="sentiment", scorer_version=each) for each in (1, 2, 10)]
 THEIRS = score(0, consumer="notebook", scorer_version=99)

@@ -11,17 +11,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
-from decoders import eventually
 
 from infra.launcher import probes
 from infra.launcher.redis_server import free_port
 from linewatch import events
-from tests.board_facts import start
+from tests.support.board_facts import start
+from tests.support.decoders import eventually
+from tests.support.source import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 THREADS = 8
 CROWD = 10 * THREADS
 #: What the manifests give a liveness probe.
@@ -56,7 +55,7 @@ def _port(request):
     """A board that waits for its store: for its name without end, or for each answer."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
-        app = "tests.nameless" if request.param == "nameless" else "linewatch.board.app"
+        app = "tests.support.nameless" if request.param == "nameless" else "linewatch.board.app"
         with served(f"{app}:create()", url) as port:
             yield port
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from linewatch.board.silence import NONE, Quiet, Stretch
 from linewatch.calls import Evidence, Missing, Score
-from tests.board_facts import AGENT, MIXED, calls, end, gap, score
-from tests.board_fold import Folded
+from tests.support.board_facts import AGENT, MIXED, calls, end, gap, score
+from tests.support.board_fold import Folded
 
 
 def _silences(facts):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from linewatch.board.scores import ANYBODY, Shown
-from tests.board_facts import STARTED_AT_MS, end, gap, score, start
-from tests.board_fold import Folded
+from tests.support.board_facts import STARTED_AT_MS, end, gap, score, start
+from tests.support.board_fold import Folded
 
 
 def _state(*facts, shown=ANYBODY):

@@ -18,8 +18,8 @@ from linewatch.board.scores import ANYBODY, Shown
 from linewatch.board.store import UNENDED_ROW_EXPIRES_S, Board
 from linewatch.calls import Missing
 from linewatch.errors import StoreUnavailable
-from tests import board_seed
-from tests.board_facts import (
+from tests.support import board_seed
+from tests.support.board_facts import (
     AGENT,
     CALL,
     CUSTOMER,
@@ -32,7 +32,7 @@ from tests.board_facts import (
     tales,
     tellings,
 )
-from tests.board_oracle import board_of
+from tests.support.board_oracle import board_of
 
 
 @pytest.fixture(name="client")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from linewatch.board.summary import help_score, rank
 from linewatch.board.totals import TREND_POINTS
 from linewatch.calls import Alert, Severity
-from tests.board_facts import AGENT, CUSTOMER, MIXED, TENANT, calls, end, gap, score, start
-from tests.board_fold import folded
+from tests.support.board_facts import AGENT, CUSTOMER, MIXED, TENANT, calls, end, gap, score, start
+from tests.support.board_fold import folded
 
 
 def _row(*facts):

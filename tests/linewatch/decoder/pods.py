@@ -16,7 +16,7 @@ from linewatch.decoder.ownership.watchdog import Watchdog
 from linewatch.decoder.store.store import Store
 from linewatch.errors import LinewatchError, SequenceGap, SessionMoved, StoreUnavailable
 from linewatch.events import PARTITIONS
-from tests import fakes
+from tests.support import fakes
 
 STARTED_AT_MS = 1_767_225_600_000
 NOW_MS = STARTED_AT_MS + 60_000

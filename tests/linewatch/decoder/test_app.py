@@ -27,8 +27,8 @@ from linewatch.decoder.service import build
 from linewatch.errors import SettingsError
 from linewatch.gateway import decoders
 from linewatch.gateway.sender import ChannelSender
-from tests import fakes
 from tests.linewatch.decoder.pods import conversation, outbox, steps_of, told
+from tests.support import fakes
 
 TOKENS = ",".join(
     f"{tenant}={configuration.token_digest(f'secret-{tenant}')}" for tenant in ("acme", "beta")

@@ -15,7 +15,7 @@ from linewatch.decoder.brokers import MOST_BYTES, Brokers, KafkaLogWriter
 from linewatch.errors import BadEvent, NotFound, SettingsError, TooLarge, Unavailable
 from linewatch.events import Record
 from linewatch.settings import KafkaSettings, load
-from tests.kafka_broker import unique
+from tests.support.kafka_broker import unique
 
 # What cannot be compressed below a topic's limit.
 _NOISE = random.Random(4)

@@ -20,9 +20,9 @@ from linewatch.decoder.service import address_of, build
 from linewatch.errors import SettingsError
 from linewatch.events import partition_of
 from linewatch.settings import DecoderSettings, load, token_digest
-from tests import fakes, kafka_broker
-from tests.decoders import eventually
 from tests.linewatch.decoder.pods import AGENT, START
+from tests.support import fakes, kafka_broker
+from tests.support.decoders import eventually
 
 ENV = {"VOSK_MODEL_PATH": "~/model", "COOKIE_KEYS": "new, old"}
 TOKENS = f"acme={token_digest('secret')}"

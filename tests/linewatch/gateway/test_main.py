@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -20,8 +19,7 @@ from linewatch.gateway.playing.pace import Clock
 from linewatch.settings import load
 from tests.linewatch.gateway.playing.test_recording import _write
 from tests.linewatch.gateway.stand_in import Decoder, served
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support.source import ROOT
 
 
 def _main(url, *arguments, **env):

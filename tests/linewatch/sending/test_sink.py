@@ -16,7 +16,7 @@ from linewatch.calls import Channel, ChannelKey, Score
 from linewatch.errors import SinkUnavailable
 from linewatch.sending.sink import Sink
 from tests.bench.sentiment_service import null_sink
-from tests.kafka_broker import make_certificates
+from tests.support.kafka_broker import make_certificates
 
 TAKEN = b"HTTP/1.1 202 Accepted\r\ncontent-length: 5\r\n\r\ntaken"
 

@@ -20,7 +20,7 @@ from linewatch.sending.outlet import Outlet
 from linewatch.sentiment import app
 from linewatch.sentiment.warmup import Warmup
 from linewatch.tracing.spans import traceparent_of
-from tests.tracer import ListTracer
+from tests.support.tracer import ListTracer
 
 _ENDED = CallEnd("acme", "call-7", 0, 1, EndReason.HANGUP, 1, 1, 0)
 REPLY = Outlet(is_reply=True)

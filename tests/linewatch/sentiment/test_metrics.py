@@ -11,7 +11,7 @@ from linewatch.sending.outlet import Outlet
 from linewatch.sentiment import app
 from linewatch.sentiment.warmup import Warmup
 from linewatch.serving.metrics_text import CONTENT_TYPE
-from tests.board_facts import end
+from tests.support.board_facts import end
 
 
 class _Sink:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +14,7 @@ from eventing.log_redis import RedisLog
 from eventing.scaling.replica import free_port
 from linewatch.serving.server import Server
 from tests.eventing.subscriber import record, until
-
-ROOT = Path(__file__).parents[2]
+from tests.support.source import ROOT
 
 
 @pytest.fixture(name="sink")

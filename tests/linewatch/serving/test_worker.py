@@ -18,8 +18,8 @@ from linewatch import events
 from linewatch.calls import Channel
 from linewatch.decoder.http.intake import BODY_LIMIT
 from linewatch.serving.worker import Worker, _Bounded
-from tests import fakes
-from tests.decoders import Fleet, line_to, own_redis
+from tests.support import fakes
+from tests.support.decoders import Fleet, line_to, own_redis
 
 PATH = "/v1/calls/c1/channels/agent/audio"
 CONNECTIONS = 64

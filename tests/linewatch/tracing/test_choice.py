@@ -17,7 +17,7 @@ from linewatch.tracing.choice import TracingSettings, tracer
 from linewatch.tracing.otlp import Otlp
 from linewatch.tracing.spans import OFF
 
-FUNCTIONS = Path(choice.__file__).parents[1]
+FUNCTIONS = Path(choice.__file__).parents[2]
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 

@@ -12,7 +12,7 @@ from infra.launcher.redis_server import free_port
 from linewatch.tracing import otlp
 from linewatch.tracing.otlp import Otlp
 from linewatch.tracing.spans import Span, child_of, ids_of
-from tests.otlp_receiver import collector
+from tests.support.otlp_receiver import collector
 
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 CHILD = child_of(GIVEN, "score")

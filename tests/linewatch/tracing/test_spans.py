@@ -7,7 +7,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from linewatch import events
 from linewatch.tracing.spans import OFF, Span, child_of, ids_of, traceparent_of
-from tests.board_facts import start
+from tests.support.board_facts import start
 
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

@@ -14,9 +14,9 @@ from linewatch import errors, keys
 from linewatch.calls import Channel, ChannelKey, Chunk, Codec, End, Gap, GapReason
 from linewatch.decoder.recognition.session import Session
 from linewatch.decoder.store.answers import Owner, final_of
-from tests import fakes
 from tests.linewatch.decoder.ownership.test_sessions_model import expected
 from tests.linewatch.decoder.pods import START, STARTED_AT_MS, Pod, conversation, outbox
+from tests.support import fakes
 
 SOUND = conversation(5)
 PODS = st.integers(0, 2)

@@ -10,7 +10,6 @@ from linewatch.decoder.ownership.live import Ears
 from linewatch.decoder.ownership.watchdog import Watchdog
 from linewatch.decoder.store.answers import Claimed
 from linewatch.errors import SessionMoved
-from tests import fakes
 from tests.linewatch.decoder.pods import (
     AGENT,
     START,
@@ -20,7 +19,8 @@ from tests.linewatch.decoder.pods import (
     steps_of,
     told,
 )
-from tests.tracer import ListTracer
+from tests.support import fakes
+from tests.support.tracer import ListTracer
 
 SPOKEN = fakes.chunks(fakes.speech(2.0))
 

@@ -24,7 +24,6 @@ from linewatch.errors import (
     StoreUnavailable,
     StreamReplaced,
 )
-from tests import fakes
 from tests.linewatch.decoder.pods import (
     AGENT,
     CHANNELS,
@@ -42,6 +41,7 @@ from tests.linewatch.decoder.pods import (
     unanswered,
     undisturbed,
 )
+from tests.support import fakes
 
 STEPS = steps_of(conversation())
 #: Chunks after which somebody speaks.

@@ -29,7 +29,6 @@ from linewatch.errors import (
     StreamReplaced,
 )
 from linewatch.events import call_ended, call_gap, call_started, to_record, utterance_final
-from tests import fakes
 from tests.linewatch.decoder.pods import (
     START,
     STARTED_AT_MS,
@@ -38,6 +37,7 @@ from tests.linewatch.decoder.pods import (
     outbox,
     unanswered,
 )
+from tests.support import fakes
 
 SOUND = conversation(5)
 LOST = st.integers(0, 6000)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from linewatch.calls import Codec
 from linewatch.decoder.recognition import frontend
 from linewatch.decoder.recognition.frontend import A_LAW, MU_LAW, Frontend, pcm, quantum_end
-from tests import fakes
+from tests.support import fakes
 
 CODES = bytes(range(256))
 

@@ -12,7 +12,7 @@ from linewatch.decoder.recognition.gate import (
     frame_end,
 )
 from linewatch.decoder.recognition.lengths import PRE_ROLL_MS
-from tests import fakes
+from tests.support import fakes
 
 RATES = [8000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000]
 

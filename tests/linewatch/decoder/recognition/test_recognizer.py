@@ -10,7 +10,7 @@ from linewatch.calls import ChannelKey, Codec, End
 from linewatch.decoder.recognition import recognizer
 from linewatch.decoder.recognition.session import Checkpoint, Session
 from linewatch.errors import SettingsError
-from tests import fakes
+from tests.support import fakes
 
 # The first run on a machine builds the graph.
 pytestmark = pytest.mark.timeout(900)

@@ -12,7 +12,7 @@ from linewatch.calls import ChannelKey, Codec, End, Gap, GapReason
 from linewatch.decoder.recognition.lengths import PRE_ROLL_MS
 from linewatch.decoder.recognition.session import Checkpoint, Session
 from linewatch.errors import BadChunk
-from tests import fakes
+from tests.support import fakes
 
 AGENT = ChannelKey.of("default", "c1", "agent")
 MIXED = ChannelKey.of("default", "c1", "mixed")

@@ -5,12 +5,12 @@ import threading
 from contextlib import suppress
 
 import pytest
-from decoders import eventually
 from redis.exceptions import RedisError, ResponseError
 
 from infra.launcher import redis_server
 from linewatch.decoder.outbox.relay import connect
 from linewatch.decoder.store.scripts import Scripts
+from tests.support.decoders import eventually
 
 KEYS = ["s:own"]
 ARGUMENTS = [1, "attempts", 0]

@@ -27,7 +27,6 @@ from linewatch.decoder.store.answers import Claimed, Committed, Owner, Pod
 from linewatch.decoder.store.store import Store
 from linewatch.errors import NewerCheckpoint, StoreUnavailable
 from linewatch.events import partition_of
-from tests.decoders import eventually
 from tests.linewatch.decoder.pods import (
     AGENT,
     CUSTOMER,
@@ -38,6 +37,7 @@ from tests.linewatch.decoder.pods import (
     outbox,
     told,
 )
+from tests.support.decoders import eventually
 
 
 @pytest.fixture(name="client")

@@ -6,8 +6,9 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 
-from loopback import serving
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.support.loopback import serving
 
 
 class Collector:

@@ -12,7 +12,7 @@ from linewatch.board.fold import Terms
 from linewatch.board.kept import Change, Kept
 from linewatch.board.scores import ANYBODY, Shown
 from linewatch.calls import Score
-from tests.board_facts import AGENT, CUSTOMER, MIXED, WORDS, end, gap, score, start
+from tests.support.board_facts import AGENT, CUSTOMER, MIXED, WORDS, end, gap, score, start
 
 
 class Folded:

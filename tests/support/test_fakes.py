@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from linewatch.calls import Codec
-from tests import fakes
+from tests.support import fakes
 
 RUN = """
 from linewatch.calls import ChannelKey

@@ -1,4 +1,4 @@
-"""A whole decoder on a fake recognizer, for gunicorn: ``fake_decoder:create()``.
+"""A whole decoder on a fake recognizer, for gunicorn: ``tests.support.fake_decoder:create()``.
 
 ``FAKE`` picks the recognizer: ``hash``, ``crash`` or ``hang`` (on poisoned audio); with
 ``SAID`` it hears those words. ``SETTLED`` is how many looks it waits before it gives calls to a
@@ -10,13 +10,12 @@ from __future__ import annotations
 import logging
 import os
 
-from fakes import HashRecognizers, PoisonedRecognizers, SayingRecognizers
-
 from linewatch.decoder.app import app_of
 from linewatch.decoder.ownership import placing
 from linewatch.decoder.service import build
 from linewatch.settings import DecoderSettings, load
 from linewatch.tracing.choice import TracingSettings, tracer
+from tests.support.fakes import HashRecognizers, PoisonedRecognizers, SayingRecognizers
 
 
 def create():

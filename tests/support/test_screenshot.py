@@ -6,13 +6,12 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
-from infra import screenshot
+from tests.support import screenshot
+from tests.support.source import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 LATE_TABLE = b"""<body><script>
 const table = "<div class=lw><table><tr><td>late</table></div>";
 setTimeout(() => { document.body.innerHTML = table; }, 200);
@@ -49,7 +48,7 @@ def test_picture_waits_for_table(url, tmp_path):
     size = ["--width", "400", "--height", "300", "--settle-s", "0"]
 
     subprocess.run(
-        [sys.executable, "-m", "infra.screenshot", url, str(out), *size],
+        [sys.executable, "-m", "tests.support.screenshot", url, str(out), *size],
         check=True,
         cwd=ROOT,
         timeout=60,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 #: Source roots by the prefix their modules have.
 ROOTS = {"": ROOT / "functions", "eventing": ROOT, "infra": ROOT, "streamlit_app": ROOT}
 

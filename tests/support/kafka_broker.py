@@ -20,7 +20,7 @@ from linewatch.decoder.brokers import Brokers, KafkaLogWriter
 from linewatch.events import Record
 from linewatch.settings import KafkaSettings, load
 
-SCRIPT = Path(__file__).resolve().parents[2] / "shared" / "box" / "kafka" / "kafka"
+SCRIPT = Path(__file__).resolve().parents[3] / "shared" / "box" / "kafka" / "kafka"
 #: Where the jars are kept from one run to the next.
 CACHE = Path.home() / ".cache" / "linewatch" / "test-kafka"
 PARTITIONS = 12

@@ -22,10 +22,10 @@ from linewatch.calls import CallStart, Codec
 from linewatch.events import PARTITIONS, partition_of
 from linewatch.gateway.decoders import Decoders
 from linewatch.gateway.line import Line
+from tests.support.source import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 STARTED_AT_MS = 1_767_225_600_000
-FAKE = "fake_decoder:create()"
+FAKE = "tests.support.fake_decoder:create()"
 REAL = "linewatch.decoder.app:create()"
 
 
@@ -110,7 +110,7 @@ class Fleet:
         port = free_port()
         given = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(str(ROOT / each) for each in ("functions", "", "tests")),
+            "PYTHONPATH": os.pathsep.join(str(ROOT / each) for each in ("functions", "")),
             "PORT": str(port),
             "REDIS_URL": self.redis_url,
             "VOSK_MODEL_PATH": str(ROOT),

@@ -1,4 +1,4 @@
-"""Take a picture of a page with Debian's Chromium: ``python -m infra.screenshot URL OUT.png``."""
+"""Take a picture of a page: ``python -m tests.support.screenshot URL OUT.png``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fill a Redis with a plausible board: ``python tests/board_seed.py REDIS_URL 30``.
+"""Fill a Redis with a plausible board: ``python tests/support/board_seed.py REDIS_URL 30``.
 
 About half of the calls talk, the others are on hold; some go badly, a few ended.
 The same seed gives the same calls.
