@@ -2,7 +2,7 @@
 # What the image starts: entrypoint.sh ROLE [ARGUMENT ...], or the role from $ROLE.
 # Roles: decoder sentiment board dispatcher sink deadletters missing topics gateway dashboard
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 opt=${LINEWATCH_OPT:-/opt/linewatch}
 : "${PORT:=8080}" "${BIND:=0.0.0.0}"
 export PORT BIND PYTHONPATH="$PWD/functions:$PWD"

@@ -15,6 +15,7 @@ from infra.launcher import redis_server
 from linewatch import events
 from linewatch.calls import Channel, ChannelKey, Utterance
 from tests.function import scaffold
+from tests.support.source import ROOT
 
 _DEADLINE_S = 60
 
@@ -23,7 +24,7 @@ _DEADLINE_S = 60
 def _built(tmp_path_factory):
     """The scaffold's folder and the interpreter of the environment it was installed into."""
     place = tmp_path_factory.mktemp("func")
-    scaffold.copy_of(scaffold.ROOT, place / "root")
+    scaffold.copy_of(ROOT, place / "root")
     build = scaffold.write(place / "root")
     return build, scaffold.install(build, place / "environment")
 

@@ -67,9 +67,9 @@ def launch(mark, stages):
     code = textwrap.dedent(
         f"""
         import sys
-        from infra.console import Console
-        from infra.supervisor import StopSignals, Supervisor
-        from infra.process import Role
+        from infra.launcher.console import Console
+        from infra.launcher.supervisor import StopSignals, Supervisor
+        from infra.launcher.process import Role
         say = Console().say
         stages = [
             [Role(name, (sys.executable, "-I", "-S", "-c", code)) for name, code in stage.items()]

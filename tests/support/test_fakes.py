@@ -12,8 +12,8 @@ from tests.support import fakes
 
 RUN = """
 from linewatch.calls import ChannelKey
-from linewatch.decoder.session import Session
-from tests import fakes
+from linewatch.decoder.recognition.session import Session
+from tests.support import fakes
 session = Session(ChannelKey.of("t", "c", "agent"), 0, 8000, fakes.PoisonedRecognizers("crash"))
 for chunk in fakes.chunks({sound}):
     session.accept(chunk)

@@ -30,7 +30,7 @@ def test_death_signal_is_set():
     """Once started, the kernel holds SIGTERM ready for the day the parent dies."""
     script = (
         "import ctypes\n"
-        "from eventing import replica_gunicorn\n"
+        "from eventing.scaling import replica_gunicorn\n"
         "replica_gunicorn.on_starting(None)\n"
         "held = ctypes.c_int()\n"
         "ctypes.CDLL(None).prctl(2, ctypes.byref(held))\n"

@@ -86,7 +86,7 @@ def test_failed_build_is_said(tmp_path, built):
 def test_two_build_once(tmp_path, built, go):
     """Of two processes one builds, the other waits for it, and both get the whole program."""
     code = (
-        "import os, sys, pathlib; from infra import kustomize\n"
+        "import os, sys, pathlib; from infra.manifests import kustomize\n"
         "by = kustomize.command(os.environ, pathlib.Path(sys.argv[1]))\n"
         "print(kustomize.render(pathlib.Path('folder'), by), end='')"
     )

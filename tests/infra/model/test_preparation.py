@@ -283,7 +283,7 @@ class TestCommand:
     def test_wrong_path_exits_2(self, tmp_path):
         """A wrong setting ends the command with one line and exit code 2."""
         ended = subprocess.run(
-            [sys.executable, "-m", "infra.model.preparation"],
+            [sys.executable, "-m", "infra.model"],
             env={"VOSK_MODEL_PATH": str(tmp_path), "LINEWATCH_HOME": str(tmp_path / "h"),
                  "PYTHONPATH": "functions:."},
             capture_output=True, text=True, check=False,

@@ -25,7 +25,7 @@ def _listener():
 @pytest.fixture(name="pool")
 def _pool(listener):
     """Kept connections to the listener."""
-    with connections.connections(
+    with connections.connection_pool(
         f"http://127.0.0.1:{listener.getsockname()[1]}", TIMEOUT, 1
     ) as pool:
         yield pool
@@ -92,5 +92,5 @@ def test_refused_head_sends_nothing(listener, pool):
 
 def test_https_keeps_its_own_connections():
     """TLS stays urllib3's, with its checks of certificates."""
-    with connections.connections("https://127.0.0.1:1", TIMEOUT, 1) as pool:
+    with connections.connection_pool("https://127.0.0.1:1", TIMEOUT, 1) as pool:
         assert issubclass(pool.ConnectionCls, urllib3.connection.HTTPSConnection)

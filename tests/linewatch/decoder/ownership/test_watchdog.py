@@ -90,7 +90,7 @@ def test_long_chunks_take_longer(dog, ends):
 
 _DECODES = """
 import sys, threading, time
-from linewatch.decoder.watchdog import TICK_S, Watchdog
+from linewatch.decoder.ownership.watchdog import TICK_S, Watchdog
 dog = Watchdog(4 * TICK_S)
 def tick():
     while True:
