@@ -29,6 +29,9 @@ _KIND_OF_TOPICS: Final = "ConfigMap"
 _KIND_OF_SOURCE: Final = "KafkaSource"
 _KIND_OF_SINK: Final = "KafkaSink"
 _KIND_OF_BINDING: Final = "SinkBinding"
+#: Set to "nothing" on the KafkaSource of a function that publishes no events: it needs no sink.
+PUBLISHES: Final = "linewatch/publishes"
+_NOTHING: Final = "nothing"
 #: What makes the folder a base of kustomize; it describes no part of the road.
 _NO_MANIFEST: Final = "kustomization.yaml"
 _SERVING: Final = "serving.knative.dev/v1"
@@ -61,6 +64,7 @@ class Source:
     ordered: bool
     service: str
     delivery: Delivery
+    publishes: bool = True
 
     @property
     def replay_group(self) -> str:
@@ -77,7 +81,8 @@ class Source:
 class Topology:
     """Everything the manifests say.
 
-    *sinks* maps a KafkaSink to its topic, *bindings* a function to the sink it publishes to.
+    *sinks* maps a KafkaSink to its topic, *bindings* a function to the sink it publishes to;
+    a function that publishes nothing is bound to none.
     """
 
     topics: Mapping[str, int]
@@ -88,6 +93,11 @@ class Topology:
     def groups(self, topic: str) -> tuple[str, ...]:
         """Return the consumer groups that read *topic*."""
         return tuple(source.group for source in self.sources if source.topic == topic)
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The functions that sources deliver to, each once, in the order of the sources."""
+        return tuple(dict.fromkeys(source.service for source in self.sources))
 
     @property
     def dead_letters(self) -> tuple[str, ...]:
@@ -245,9 +255,20 @@ def _unbound(
 ) -> list[str]:
     """Say which function has nowhere to publish, and which sink nobody writes to."""
     functions = {source.service for source in sources}
+    publishers = {source.service for source in sources if source.publishes}
+    silent = {source.service for source in sources if not source.publishes}
     written = set(bindings.values())
     return [
-        *(f"Service {each}: no SinkBinding" for each in sorted(functions - bindings.keys())),
+        *(
+            f"Service {each}: no SinkBinding; bind it to a KafkaSink, or say {PUBLISHES}: "
+            f"{_NOTHING} on its KafkaSources"
+            for each in sorted(publishers - bindings.keys())
+        ),
+        *(
+            f"Service {each}: its KafkaSource says {PUBLISHES}: {_NOTHING}, but a SinkBinding "
+            "names it; leave one of them out"
+            for each in sorted(silent & bindings.keys())
+        ),
         *(
             f"SinkBinding of {each}: no such function"
             for each in sorted(bindings.keys() - functions)
@@ -266,6 +287,7 @@ def _source(manifest: _Manifest, topics: _Manifest, others: list[Source]) -> Sou
         ordered=_is_ordered(spec),
         service=_reference(_part(spec, "sink"), "sink", "Service"),
         delivery=_delivery(_part(spec, "delivery"), topics),
+        publishes=_publishes(_part(_part(manifest, "metadata"), "annotations")),
     )
     for other in others:
         if source.name == other.name:
@@ -292,6 +314,13 @@ def _group(spec: _Manifest) -> str:
     if not spec.get("consumerGroup"):
         raise _Refused("set consumerGroup: a random one reads everything again or loses it")
     return str(spec["consumerGroup"])
+
+
+def _publishes(annotations: _Manifest) -> bool:
+    value = annotations.get(PUBLISHES)
+    if value not in {None, _NOTHING}:
+        raise _Refused(f"annotation {PUBLISHES} must be {_NOTHING!r} or left out, not {value!r}")
+    return value is None
 
 
 def _is_ordered(spec: _Manifest) -> bool:
@@ -353,7 +382,7 @@ def main() -> int:
         return 2
     for source in topology.sources:
         order = "ordered" if source.ordered else "unordered"
-        sink = topology.bindings[source.service]
+        sink = topology.bindings.get(source.service, _NOTHING)
         road = f"{source.topic} -> {source.name} ({order}) -> {source.service} -> {sink}"
         sys.stdout.write(f"{road}\n")
     return 0

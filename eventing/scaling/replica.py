@@ -16,8 +16,8 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 
-from eventing.scaling.replica_gunicorn import PARENT
 from linewatch.errors import Unavailable
+from linewatch.serving.gunicorn_conf import PARENT
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 def command(target: str, port: int) -> list[str]:
     """Return the command line that serves *target* (``module:create()``) on *port*."""
-    config = "python:eventing.scaling.replica_gunicorn"
+    config = "python:linewatch.serving.gunicorn_conf"
     return [sys.executable, "-m", "gunicorn", "-c", config, "-b", f"127.0.0.1:{port}", target]
 
 

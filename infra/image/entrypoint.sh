@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the image starts: entrypoint.sh ROLE [ARGUMENT ...], or the role from $ROLE.
-# Roles: decoder sentiment board dispatcher sink deadletters missing topics gateway dashboard
+# A role is one of those below or a function: whatever functions/linewatch/ROLE/app.py creates.
 set -eu
 cd "$(dirname "$0")/../.."
 opt=${LINEWATCH_OPT:-/opt/linewatch}
@@ -10,13 +10,8 @@ export PORT BIND PYTHONPATH="$PWD/functions:$PWD"
 role=${1:-${ROLE:-}}
 [ $# -eq 0 ] || shift
 
-# One worker: a function's state is in Redis, and it scales by pods. Eight threads: an event is mostly
-# CPU or a wait for the sink. Kept connections live longer than the queue-proxy's pool keeps them.
-function_of() {
-    set -- -m gunicorn --worker-class linewatch.serving.worker.Worker --workers 1 --threads 8 --keep-alive 300 \
-        --graceful-timeout 10 --no-control-socket --log-level warning --bind "$BIND:$PORT" "$@"
-    exec "$python" "$@"
-}
+is_function() { [ -n "$role" ] && [ -f "functions/linewatch/$role/app.py" ]; }
+functions() { for file in functions/linewatch/*/app.py; do basename "$(dirname "$file")"; done; }
 
 python=$opt/python/bin/python
 case $role in
@@ -26,8 +21,6 @@ decoder)
     exec "$python" -m gunicorn -c functions/linewatch/decoder/gunicorn.conf.py \
         "linewatch.decoder.app:create()" "$@"
     ;;
-sentiment) function_of "linewatch.sentiment.app:create()" "$@" ;;
-board) function_of "linewatch.board.app:create()" "$@" ;;
 dispatcher) exec "$python" -m eventing.dispatcher "$@" ;;
 sink) exec "$python" -m eventing.sink "$@" ;;
 deadletters) exec "$python" -m eventing.deadletters "$@" ;;
@@ -41,8 +34,12 @@ dashboard)
 # No role: what is run by hand inside a pod (infra/cluster_demos), with all of Linewatch to import.
 python) exec "$python" "$@" ;;
 *)
-    roles=$(sed -n 's/^# Roles: //p' infra/image/entrypoint.sh)
-    echo "there is no role '$role': give one of $roles" >&2
+    if is_function; then
+        exec "$python" -m gunicorn -c python:linewatch.serving.gunicorn_conf --bind "$BIND:$PORT" \
+            "linewatch.$role.app:create()" "$@"
+    fi
+    echo "there is no role '$role': give one of" \
+        $(functions) dispatcher sink deadletters missing topics gateway dashboard >&2
     exit 2
     ;;
 esac

@@ -1,4 +1,4 @@
-"""The HTTP server of the sink and the activator: gunicorn, one process, many threads."""
+"""The HTTP server of a role that is a program of its own: gunicorn, one process, many threads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+
+from linewatch.serving import gunicorn_conf
 
 
 class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
@@ -23,20 +25,16 @@ class Server(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._create = create
         self._options: dict[str, Any] = {
             "bind": bind,
-            "worker_class": "linewatch.serving.worker.Worker",
-            "workers": 1,
             "threads": threads,
-            # Longer than any caller keeps an idle connection, so none is closed in its hands.
-            "keepalive": 300,
-            "graceful_timeout": 10,
-            "control_socket_disable": True,
             "worker_exit": lambda _server, _worker: on_exit(),
-            "loglevel": "warning",
         }
         super().__init__()
 
     def load_config(self) -> None:
         """Take our options, and none from files or the environment."""
+        for name in self.cfg.settings:
+            if hasattr(gunicorn_conf, name):
+                self.cfg.set(name, getattr(gunicorn_conf, name))
         for name, chosen in self._options.items():
             self.cfg.set(name, chosen)
 

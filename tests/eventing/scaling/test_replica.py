@@ -176,7 +176,7 @@ def test_command_is_a_list():
         "-m",
         "gunicorn",
         "-c",
-        "python:eventing.scaling.replica_gunicorn",
+        "python:linewatch.serving.gunicorn_conf",
         "-b",
         "127.0.0.1:1234",
         "a:b()",

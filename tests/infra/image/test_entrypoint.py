@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from linewatch.serving import gunicorn_conf
 from tests.infra.standins import ROOT
 
 ROLES = [
+    "board",
     "decoder",
     "sentiment",
-    "board",
     "dispatcher",
     "sink",
     "deadletters",
@@ -80,10 +81,9 @@ def test_only_decoder_gets_allocator(start):
 
 
 def test_functions_take_eight(start):
-    """A function has one process with eight threads."""
+    """A function is served by the one gunicorn configuration, with its eight threads."""
     words = start("sentiment").stdout.splitlines()
-    assert words[words.index("--workers") + 1] == "1"
-    assert words[words.index("--threads") + 1] == "8"
+    assert words[words.index("-c") + 1] == f"python:{gunicorn_conf.__name__}"
     assert words[words.index("--bind") + 1] == "0.0.0.0:8080"
 
 

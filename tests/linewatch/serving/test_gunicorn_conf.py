@@ -6,47 +6,62 @@ import os
 import subprocess
 import sys
 
-from eventing.scaling import replica_gunicorn
+from linewatch.serving import gunicorn_conf
 from tests.support.source import ROOT
 
 
 def test_one_threaded_worker():
     """A function is one worker with 8 threads and no control socket."""
-    told = replica_gunicorn
-    assert (told.worker_class, told.workers, told.threads) == (
+    conf = gunicorn_conf
+    assert (conf.worker_class, conf.workers, conf.threads) == (
         "linewatch.serving.worker.Worker",
         1,
         8,
     )
-    assert told.control_socket_disable
+    assert conf.control_socket_disable
 
 
 def test_keep_alive_outlasts_idleness():
     """Kept connections are not closed in the hands of a caller that pauses."""
-    assert replica_gunicorn.keepalive >= 300
+    assert gunicorn_conf.keepalive >= 300
 
 
 def test_death_signal_is_set():
     """Once started, the kernel holds SIGTERM ready for the day the parent dies."""
     script = (
         "import ctypes\n"
-        "from eventing.scaling import replica_gunicorn\n"
-        "replica_gunicorn.on_starting(None)\n"
+        "from linewatch.serving import gunicorn_conf\n"
+        "gunicorn_conf.on_starting(None)\n"
         "held = ctypes.c_int()\n"
         "ctypes.CDLL(None).prctl(2, ctypes.byref(held))\n"
         "print(held.value)\n"
     )
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "ACTIVATOR_PID": str(os.getpid())}
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}/functions", "ACTIVATOR_PID": str(os.getpid())}
     told = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, check=True)
     assert told.stdout == b"15\n"
+
+
+def test_without_activator_nothing_is_set():
+    """A function that no activator started, as in a pod, keeps running without its parent."""
+    script = (
+        "import ctypes\n"
+        "from linewatch.serving import gunicorn_conf\n"
+        "gunicorn_conf.on_starting(None)\n"
+        "held = ctypes.c_int()\n"
+        "ctypes.CDLL(None).prctl(2, ctypes.byref(held))\n"
+        "print(held.value)\n"
+    )
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}/functions"}
+    shown = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, check=True)
+    assert shown.stdout == b"0\n"
 
 
 def test_config_imports_little():
     """The configuration costs a cold start nothing: it imports no library."""
     script = (
-        "import sys, eventing.scaling.replica_gunicorn\n"
+        "import sys, linewatch.serving.gunicorn_conf\n"
         "print(bool({'flask', 'redis', 'urllib3', 'yaml'} & set(sys.modules)))\n"
     )
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}/functions"}
     told = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, check=True)
     assert told.stdout == b"False\n"
