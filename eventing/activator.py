@@ -14,17 +14,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from urllib.parse import quote
 
 import urllib3
 from flask import Flask, Response, request
 
+from eventing import topology
 from eventing.log_redis import RedisLog
 from eventing.scaling.replica import Replica
 from eventing.sink import answer_problems
+from eventing.topology import Topology
 from linewatch import settings
 from linewatch.errors import NotFound, SettingsError, Unavailable
 from linewatch.sending.connections import connection_pool
+from linewatch.serving.function_lookup import app_of
 from linewatch.serving.server import Server, log_to_stderr
 from linewatch.settings import setting
 
@@ -81,13 +85,15 @@ class ActivatorSettings:
         settings.REDIS_URL,
         "where replicas and cold starts are reported",
     )
-    functions: Mapping[str, str] = setting(
-        "FUNCTIONS",
-        pairs,
-        "sentiment=linewatch.sentiment.app:create(),board=linewatch.board.app:create()",
-        "what gunicorn serves, by name",
+    manifests: Path = setting(
+        "MANIFESTS", settings.path, str(topology.FOLDER), "folder of the eventing manifests"
     )
-    sinks: Mapping[str, str] = setting("SINKS", pairs, "", "K_SINK by function")
+    functions: Mapping[str, str] = setting(
+        "FUNCTIONS", pairs, "", "what gunicorn serves, by name; none = what the manifests name"
+    )
+    sink_url: str = setting(
+        "SINK_URL", settings.url("http"), "", "the local sink, with a path for each KafkaSink"
+    )
     idle_window_s: float = setting(
         "IDLE_WINDOW_S",
         settings.number(0.1, 86400),
@@ -100,9 +106,15 @@ class Activator:
     """The replicas of all functions, and what the dashboard is told of them."""
 
     def __init__(
-        self, told: ActivatorSettings, env: Mapping[str, str], event_log: RedisLog
+        self,
+        told: ActivatorSettings,
+        known: Topology,
+        env: Mapping[str, str],
+        event_log: RedisLog,
     ) -> None:
         self._told = told
+        self._known = known
+        self.functions = told.functions or {name: app_of(name) for name in known.functions}
         self._env = env
         self._log = event_log
         self._replicas: dict[str, Replica] = {}
@@ -113,17 +125,22 @@ class Activator:
 
     def start(self) -> None:
         """Make the functions known and begin to report; no process is started yet."""
-        for name, target in self._told.functions.items():
-            sink = self._told.sinks.get(name)
+        for name, target in self.functions.items():
             self._replicas[name] = Replica(
                 name,
                 target,
-                {**self._env, "K_SINK": sink} if sink else self._env,
+                {**self._env, **self._sink_of(name)},
                 idle_window_s=self._told.idle_window_s,
                 on_change=self._changed.set,
                 on_end=partial(self._hang_up, name),
             )
         self._reporter.start()
+
+    def _sink_of(self, name: str) -> dict[str, str]:
+        """Return what a SinkBinding would set for function *name*."""
+        sink = self._known.bindings.get(name)
+        is_bound = sink and self._told.sink_url
+        return {"K_SINK": f"{self._told.sink_url}/{sink}"} if is_bound else {}
 
     def close(self) -> None:
         """End all processes."""
@@ -230,18 +247,19 @@ def main(env: Mapping[str, str]) -> int:
     log_to_stderr()
     try:
         told = settings.load(ActivatorSettings, env)
+        known = topology.load(told.manifests)
         event_log = RedisLog.at(told.redis_url)
     except SettingsError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 2
-    activator = Activator(told, env, event_log)
+    activator = Activator(told, known, env, event_log)
 
     def begin() -> Flask:
         # In gunicorn's worker: threads and children made before the fork would not be its own.
         activator.start()
         return create(activator)
 
-    log.info("activator: %s on port %d", ", ".join(told.functions), told.port)
+    log.info("activator: %s on port %d", ", ".join(activator.functions), told.port)
     Server(begin, f"{told.host}:{told.port}", _THREADS, activator.close).run()
     return 0
 

@@ -46,7 +46,13 @@ OWNERS = {
     "spacy": {"functions/linewatch/sentiment/scorer.py"},
     "spacytextblob": {"functions/linewatch/sentiment/scorer.py"},
     "streamlit": {"streamlit_app/app.py"},
-    "flask": APPS | {"eventing/sink.py", "eventing/deadletters.py", "eventing/activator.py"},
+    "flask": APPS
+    | {
+        "functions/linewatch/serving/function.py",
+        "eventing/sink.py",
+        "eventing/deadletters.py",
+        "eventing/activator.py",
+    },
 }
 METRICS = source.ROOT.parent / "shared" / "tools" / "style_metrics.py"
 LOCKS = ("requirements.txt", "tests/requirements.txt")

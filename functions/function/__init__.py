@@ -15,6 +15,7 @@ from a2wsgi.wsgi_typing import Environ, StartResponse, WSGIApp
 
 from linewatch.errors import Unavailable
 from linewatch.sentiment import app
+from linewatch.serving import function
 
 __all__ = ["Function", "new"]
 
@@ -25,10 +26,10 @@ THREADS: Final = 8
 class Function:
     """Speaks ASGI to func's server and hands each request to a thread that speaks WSGI."""
 
-    def __init__(self, service: app.Function) -> None:
+    def __init__(self, service: function.Function) -> None:
         self._service = service
         # Flask and the bridge name the type of the same callable differently.
-        self._wsgi = cast("WSGIApp", app.routed(service))
+        self._wsgi = cast("WSGIApp", function.routed(service))
         self._bridge = WSGIMiddleware(self._to_the_end, workers=THREADS)
 
     def _to_the_end(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

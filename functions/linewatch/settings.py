@@ -252,33 +252,6 @@ class KafkaSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionSettings:
-    """What the sentiment and board functions need."""
-
-    sink: str = setting(
-        "K_SINK", url("http", "https"), "", "where new events go; a SinkBinding sets it"
-    )
-    reply: bool = setting(
-        "REPLY", flag, "false", "true = the score is the reply, alerts stay on the board; no K_SINK"
-    )
-    sink_timeout_s: float = setting(
-        "SINK_TIMEOUT_S", number(0.1, 60), "20", "how long a POST to K_SINK may take"
-    )
-    redis_url: str = setting(
-        "REDIS_URL", url("redis", "rediss", "unix"), REDIS_URL, "where the board is kept"
-    )
-    consumer: str = setting(
-        "CONSUMER", consumer, "sentiment", "who scored: part of a score's id, shown on the board"
-    )
-    consumers_shown: tuple[str, ...] = setting(
-        "CONSUMERS_SHOWN",
-        consumers,
-        "",
-        "whose scores the board shows, first choice first; none = any",
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class DecoderSettings(KafkaSettings):
     """What a decoder needs."""
 

@@ -10,16 +10,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from eventing import topology
 from infra.launcher import probes, redis_server
 from infra.launcher.process import Role
 from linewatch import keys
 from linewatch.gateway.__main__ import GatewaySettings
-from linewatch.settings import FunctionSettings, load
+from linewatch.serving.function_lookup import settings_of
+from linewatch.settings import load
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 #: What a shell may hold for others, and each role is told by the launcher or not at all.
 _DROPPED: Final = frozenset(
-    ("PYTHONDONTWRITEBYTECODE", "LINES", "HOST", "BIND", "PORT", "K_SINK", "REPLY", "SOURCE")
+    (
+        "PYTHONDONTWRITEBYTECODE",
+        "LINES",
+        "HOST",
+        "BIND",
+        "PORT",
+        "K_SINK",
+        "REPLY",
+        "SOURCE",
+        "FUNCTIONS",
+    )
 )
 #: Which log it is, is the launcher's to say: nothing of Kafka's may leak into a run on Redis.
 _KAFKAS: Final = ("KAFKA_", "SSL_CERT_PATH")
@@ -83,8 +95,12 @@ def check(environment: Mapping[str, str]) -> None:
     Raises:
         SettingsError: a setting of the functions or of the simulated lines is wrong.
     """
-    for kind in (FunctionSettings, GatewaySettings):
+    for kind in (*map(settings_of, _functions(environment)), GatewaySettings):
         load(kind, _kept(environment))
+
+
+def _functions(environment: Mapping[str, str]) -> tuple[str, ...]:
+    return topology.load(Path(environment.get("MANIFESTS", topology.FOLDER))).functions
 
 
 def _kept(environment: Mapping[str, str]) -> dict[str, str]:
@@ -145,8 +161,7 @@ def _activator(site: Site) -> Role:
         "eventing.activator",
         probe=probes.answers(port, "/health/readiness"),
         PORT=port,
-        FUNCTIONS="sentiment=linewatch.sentiment.app:create(),board=linewatch.board.app:create()",
-        SINKS=f"sentiment={sink}/scores,board={sink}/alerts",
+        SINK_URL=sink,
     )
 
 

@@ -18,8 +18,6 @@ from tests.chaos.verdict import Verdict
 CALLS = 20
 UP_S = 60
 DELIVERED_S = 120
-#: The activator's functions.
-FUNCTIONS = "sentiment=linewatch.sentiment.app:create(),board=linewatch.board.app:create()"
 #: Function -> its group, and the topic it reads.
 _READS = {
     "sentiment": ("linewatch-sentiment", "utterances"),
@@ -57,8 +55,8 @@ def _start(stack, site):
     sink, activator = free_port(), free_port()
     home = f"http://127.0.0.1:{sink}"
     stack.enter_context(running(site, "sink", PORT=str(sink)))
-    told = {"FUNCTIONS": FUNCTIONS, "SINKS": f"sentiment={home}/scores,board={home}/alerts"}
-    process = stack.enter_context(running(site, "activator", PORT=str(activator), **told))
+    ports = {"PORT": str(activator), "SINK_URL": home}
+    process = stack.enter_context(running(site, "activator", **ports))
     url = f"http://127.0.0.1:{activator}/{{name}}"
     stack.enter_context(running(site, "dispatcher", SERVICE_URL=url))
     return process

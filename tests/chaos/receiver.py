@@ -13,7 +13,7 @@ from eventing.reconciliation.comparison import Comparison
 from infra.launcher.redis_server import free_port, is_listening
 from linewatch.board.store import Board
 from tests.chaos.delivery import children, length, publish, running, utterance
-from tests.chaos.functions import FUNCTIONS, scored
+from tests.chaos.functions import scored
 from tests.chaos.proxy import Proxy
 from tests.chaos.rig import rig, within
 from tests.chaos.row import Row
@@ -118,8 +118,7 @@ def _records(down_s):
 
 def _start(site, stack, home):
     activator = free_port()
-    told = {"FUNCTIONS": FUNCTIONS, "SINKS": f"sentiment={home}/scores,board={home}/alerts"}
-    stack.enter_context(running(site, "activator", PORT=str(activator), **told))
+    stack.enter_context(running(site, "activator", PORT=str(activator), SINK_URL=home))
     url = f"http://127.0.0.1:{activator}/{{name}}"
     stack.enter_context(running(site, "dispatcher", SERVICE_URL=url))
 

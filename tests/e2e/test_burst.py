@@ -42,14 +42,12 @@ def _delivery(redis_url):
         "PYTHONPATH": os.pathsep.join((str(ROOT / "functions"), str(ROOT))),
         "REDIS_URL": redis_url,
     }
-    functions = "sentiment=linewatch.sentiment.app:create(),board=linewatch.board.app:create()"
     home = f"http://127.0.0.1:{sink}"
     roles = {
         "sink": {"PORT": str(sink)},
         "activator": {
             "PORT": str(activator),
-            "FUNCTIONS": functions,
-            "SINKS": f"sentiment={home}/scores,board={home}/alerts",
+            "SINK_URL": home,
             "IDLE_WINDOW_S": str(IDLE_WINDOW_S),
         },
         "dispatcher": {"SERVICE_URL": f"http://127.0.0.1:{activator}/{{name}}"},

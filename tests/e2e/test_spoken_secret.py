@@ -50,14 +50,9 @@ class Roles:
         conf = str(ROOT / "functions/linewatch/decoder/gunicorn.conf.py")
         decoder = {"VOSK_MODEL_PATH": str(ROOT), "COOKIE_KEYS": "x", "SAID": SAID}
         sink, here = f"http://127.0.0.1:{self.ports['sink']}", "http://127.0.0.1"
-        functions = {
-            "FUNCTIONS": "sentiment=linewatch.sentiment.app:create(),"
-            "board=linewatch.board.app:create()",
-            "SINKS": f"sentiment={sink}/scores,board={sink}/alerts",
-        }
         self._start("decoder", "gunicorn", "-c", conf, FAKE, **decoder)
         self._start("sink", "eventing.sink")
-        self._start("activator", "eventing.activator", **functions)
+        self._start("activator", "eventing.activator", SINK_URL=sink)
         for port in self.ports.values():
             eventually(lambda port=port: _is_ready(port), 60)
         url = f"{here}:{self.ports['activator']}/{{name}}"

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
+from eventing import topology
 from eventing.activator import Activator, ActivatorSettings, create, main, pairs
 from eventing.log_redis import RedisLog
 from eventing.scaling.replica import free_port
@@ -31,11 +33,12 @@ def _activator(redis_url):
         **ENV,
         "FUNCTIONS": FUNCTIONS,
         "REDIS_URL": redis_url,
-        "SINKS": "echo=http://sink/scores",
+        "SINK_URL": "http://sink",
         "IDLE_WINDOW_S": "30",
     }
     log = RedisLog.at(redis_url)
-    activator = Activator(settings.load(ActivatorSettings, env), env, log)
+    known = replace(topology.load(), bindings={"echo": "scores"})
+    activator = Activator(settings.load(ActivatorSettings, env), known, env, log)
     activator.start()
     yield activator
     activator.close()
@@ -67,6 +70,16 @@ def test_refusal_passes_unchanged(door):
 def test_function_knows_its_sink(door):
     """Each function gets its own K_SINK."""
     assert json.loads(door.get("/echo/env").data)["K_SINK"] == "http://sink/scores"
+
+
+def test_manifests_name_the_functions(redis_url):
+    """Without FUNCTIONS the activator serves what the sources of the manifests deliver to."""
+    told = settings.load(ActivatorSettings, {"REDIS_URL": redis_url})
+    activator = Activator(told, topology.load(), ENV, None)
+    assert activator.functions == {
+        "sentiment": "linewatch.sentiment.app:create()",
+        "board": "linewatch.board.app:create()",
+    }
 
 
 def test_unknown_function_is_404(door):

@@ -26,7 +26,7 @@ def _scorer():
 @pytest.fixture(name="served")
 def _served(scorer):
     """The function in reply mode with a warm scorer."""
-    return function.Function(app.Function("func", Warmup(lambda: scorer), REPLY))
+    return function.Function(app.function("func", Warmup(lambda: scorer), REPLY))
 
 
 def _told(text="i want to cancel my contract"):
@@ -80,7 +80,7 @@ def test_event_is_scored(served):
 def test_same_answer_as_gunicorn(served, scorer):
     """The bridge changes neither a header of the event nor a byte of it."""
     headers, body = _told()
-    client = app.routed(app.Function("func", Warmup(lambda: scorer), REPLY)).test_client()
+    client = app.routed(app.function("func", Warmup(lambda: scorer), REPLY)).test_client()
     expected = client.post("/", headers=headers, data=body)
     length = {"content-length": str(len(body))}
     _, answered, scored = _ask(served, headers=headers | length, body=[body])
@@ -114,9 +114,9 @@ def test_poison_gets_reason(served):
 
 def test_probes_tell_readiness(scorer):
     """Func's own probes hear that the scorer is loaded, and that the process lives."""
-    served = function.Function(app.Function("", Warmup(lambda: scorer), REPLY))
+    served = function.Function(app.function("", Warmup(lambda: scorer), REPLY))
     assert served.alive() == (True, "alive")
-    assert served._service.warmup.scorer() is scorer
+    assert served._service.handler.warmup.scorer() is scorer
     assert served.ready() == (True, "ready")
 
 
@@ -126,14 +126,14 @@ def test_probe_waits_for_scorer():
     def broken():
         raise ImportError("spacy")
 
-    served = function.Function(app.Function("", Warmup(broken), REPLY))
+    served = function.Function(app.function("", Warmup(broken), REPLY))
     assert served.ready() == (False, "the scorer is still being loaded")
 
 
 def test_probe_tells_what_is_missing(scorer):
     """Where scores have nowhere to go, func's probe is told what to set, and events wait."""
-    served = function.Function(app.Function("", Warmup(lambda: scorer), Outlet()))
-    served._service.warmup.scorer()
+    served = function.Function(app.function("", Warmup(lambda: scorer), Outlet()))
+    served._service.handler.warmup.scorer()
     is_ready, why = served.ready()
     assert not is_ready
     assert "SinkBinding" in why

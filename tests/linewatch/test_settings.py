@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from linewatch import settings
 from linewatch.errors import SettingsError
-from linewatch.settings import FunctionSettings, KafkaSettings, load, setting
+from linewatch.settings import KafkaSettings, load, setting
 
 
 @dataclass(frozen=True)
@@ -160,20 +160,3 @@ def test_open_bind_needs_tokens():
     settings.check_bind("0.0.0.0", {"0" * 64: "acme"})
     with pytest.raises(SettingsError, match="set TOKENS"):
         settings.check_bind("0.0.0.0", {})
-
-
-def test_function_defaults_are_local():
-    """A function without settings has no sink and the Redis of this machine."""
-    told = load(FunctionSettings, {})
-    assert (told.sink, told.redis_url, told.consumer) == ("", settings.REDIS_URL, "sentiment")
-    assert told.consumers_shown == ()
-
-
-@pytest.mark.parametrize(
-    ("name", "wrong"), [("CONSUMER", "night shift"), ("CONSUMER", ""), ("CONSUMERS_SHOWN", "a,b c")]
-)
-def test_consumers_have_names(name, wrong):
-    """A consumer whose name no event's id can hold stops the start, and is told what to use."""
-    with pytest.raises(SettingsError, match=rf"{name}=.*use 1 to 128 letters, digits"):
-        load(FunctionSettings, {name: wrong})
-    assert load(FunctionSettings, {"CONSUMERS_SHOWN": "a, b-2"}).consumers_shown == ("a", "b-2")

@@ -16,20 +16,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cloudevents.core.v1.event import CloudEvent
-from flask import Flask, request
-from werkzeug.exceptions import HTTPException
+from flask import Flask
 
 from linewatch import events, payloads
 from linewatch.board.encoding import Fact
 from linewatch.board.metrics import Metrics
 from linewatch.board.scores import Shown
+from linewatch.board.settings import Settings
 from linewatch.board.store import Board
 from linewatch.calls import Alert, CallEnd, CallStart, Missing, Score
-from linewatch.errors import BadEvent, LinewatchError, fault, problem, refused
+from linewatch.errors import BadEvent
 from linewatch.sending.outlet import Answer, Outlet, Taker
-from linewatch.serving import metrics_text
-from linewatch.settings import FunctionSettings, load_or_exit
-from linewatch.tracing.choice import TracingSettings, tracer
+from linewatch.serving.function import Function, begin, routed
 from linewatch.tracing.spans import OFF, Span, Tracer, child_of, traceparent_of
 
 #: The largest event that is taken.
@@ -39,19 +37,17 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
-    """What answers the requests."""
+class Keeping:
+    """Keeps the board and publishes the alerts that come of an event."""
 
     board: Board
     outlet: Outlet
     metrics: Metrics = field(default_factory=Metrics)
     tracer: Tracer = OFF
 
-    def receive(self) -> Answer:
-        """Take one event in and publish the alerts that come of it."""
-        self.outlet.check()
+    def take(self, event: CloudEvent) -> Answer:
+        """Put one event on the board and publish the alerts that come of it."""
         began_ns = self.tracer.now_ns()
-        event = events.from_http(dict(request.headers), request.get_data(cache=False))
         put = self.board.put(_fact(event))
         self.metrics.facts.inc()
         given = traceparent_of(event)
@@ -71,25 +67,13 @@ class Function:
         self.metrics.alerts.inc()
         self.tracer.tell(Span("alert", traceparent_of(event), began_ns, parent))
 
-    def refuse(self, error: LinewatchError) -> Answer:
-        """Answer with what is wrong; sent again, a 4xx would be refused again."""
-        if error.status < LinewatchError.status:
-            self.metrics.refused.inc()
-        return problem(error)
+    def check(self) -> None:
+        """Return if the board's store answers.
 
-    def liveness(self) -> Answer:
-        """Answer that the process runs."""
-        return "alive\n", 200, {"Content-Type": "text/plain"}
-
-    def readiness(self) -> Answer:
-        """Answer whether an event could be taken."""
-        self.outlet.check()
+        Raises:
+            StoreUnavailable: it does not.
+        """
         self.board.ping()
-        return "ready\n", 200, {"Content-Type": "text/plain"}
-
-    def shown(self) -> Answer:
-        """Show everything counted."""
-        return self.metrics.text(), 200, {"Content-Type": metrics_text.CONTENT_TYPE}
 
 
 def _fact(event: CloudEvent) -> Fact:
@@ -104,24 +88,11 @@ def create(env: Mapping[str, str] | None = None) -> Flask:
 
     *env* is the environment unless a test gives another.
     """
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    env = os.environ if env is None else env
-    settings = load_or_exit(FunctionSettings, env, "board")
-    tracing = load_or_exit(TracingSettings, env, "board")
+    settings, tracer = begin("board", Settings, os.environ if env is None else env)
     outlet = Outlet.of(settings, "alerts", "the board only")
-    told = tracer(tracing, "linewatch-board")
     board = Board.from_url(settings.redis_url, Shown(settings.consumers_shown))
-    return _routed(Function(board, outlet, tracer=told))
+    return _routed(Keeping(board, outlet, tracer=tracer))
 
 
-def _routed(function: Function) -> Flask:
-    app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT_BYTES
-    app.add_url_rule("/", view_func=function.receive, methods=["POST"])
-    app.add_url_rule("/health/liveness", view_func=function.liveness)
-    app.add_url_rule("/health/readiness", view_func=function.readiness)
-    app.add_url_rule("/metrics", view_func=function.shown)
-    app.register_error_handler(LinewatchError, function.refuse)
-    app.register_error_handler(HTTPException, refused)
-    app.register_error_handler(Exception, fault)
-    return app
+def _routed(keeping: Keeping) -> Flask:
+    return routed(Function(keeping, keeping.metrics, keeping.outlet, BODY_LIMIT_BYTES))

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from prometheus_client import Counter
 
-from linewatch.serving import metrics_text
+from linewatch.serving.function import FunctionMetrics
 
 
-class Metrics:
+class Metrics(FunctionMetrics):
     """The counters of one board process."""
 
     def __init__(self) -> None:
-        registry = metrics_text.registry()
+        super().__init__("board", "Events the board can never hold")
         self.facts = Counter(
-            "linewatch_board_facts", "Events the board holds, repeats included", registry=registry
+            "linewatch_board_facts",
+            "Events the board holds, repeats included",
+            registry=self.registry,
         )
-        self.alerts = Counter("linewatch_board_alerts", "Alerts published", registry=registry)
-        self.refused = Counter(
-            "linewatch_board_refused", "Events the board can never hold", registry=registry
-        )
-        self._registry = registry
-
-    def text(self) -> bytes:
-        """Return everything in Prometheus' text format."""
-        return metrics_text.text(self._registry)
+        self.alerts = Counter("linewatch_board_alerts", "Alerts published", registry=self.registry)

@@ -15,7 +15,7 @@ from cloudevents.core.v1.event import CloudEvent
 from linewatch import events
 from linewatch.errors import SinkUnavailable
 from linewatch.sending.sink import Sink
-from linewatch.settings import FunctionSettings
+from linewatch.settings import flag, number, setting, url
 
 Answer = tuple[str | bytes, int, dict[str, str]]
 
@@ -25,6 +25,21 @@ _BIND: Final = (
 )
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OutletSettings:
+    """Where the events of a function go."""
+
+    sink: str = setting(
+        "K_SINK", url("http", "https"), "", "where new events go; a SinkBinding sets it"
+    )
+    reply: bool = setting(
+        "REPLY", flag, "false", "true = the score is the reply, alerts stay on the board; no K_SINK"
+    )
+    sink_timeout_s: float = setting(
+        "SINK_TIMEOUT_S", number(0.1, 60), "20", "how long a POST to K_SINK may take"
+    )
 
 
 class Taker(Protocol):
@@ -42,7 +57,7 @@ class Outlet:
     is_reply: bool = False
 
     @classmethod
-    def of(cls, settings: FunctionSettings, what: str, reply: str) -> Outlet:
+    def of(cls, settings: OutletSettings, what: str, reply: str) -> Outlet:
         """Return the outlet that *settings* name, and log it.
 
         ``REPLY`` wins: a person set it here, while ``K_SINK`` may be left of a SinkBinding.

@@ -6,30 +6,22 @@ from typing import Final
 
 from prometheus_client import Counter, Histogram
 
-from linewatch.serving import metrics_text
+from linewatch.serving.function import FunctionMetrics
 
 _SCORE_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 
 
-class Metrics:
+class Metrics(FunctionMetrics):
     """The counters of one sentiment process."""
 
     def __init__(self) -> None:
-        registry = metrics_text.registry()
+        super().__init__("sentiment", "Events that can never be scored")
         self.scores = Counter(
-            "linewatch_sentiment_scores", "Utterances scored and passed on", registry=registry
-        )
-        self.refused = Counter(
-            "linewatch_sentiment_refused", "Events that can never be scored", registry=registry
+            "linewatch_sentiment_scores", "Utterances scored and passed on", registry=self.registry
         )
         self.score_s = Histogram(
             "linewatch_sentiment_score_seconds",
             "One utterance's score",
             buckets=_SCORE_BUCKETS,
-            registry=registry,
+            registry=self.registry,
         )
-        self._registry = registry
-
-    def text(self) -> bytes:
-        """Return everything in Prometheus' text format."""
-        return metrics_text.text(self._registry)

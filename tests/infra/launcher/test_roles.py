@@ -116,15 +116,9 @@ def test_shell_does_not_leak(by_name):
 
 
 def test_events_find_their_way(by_name):
-    """The dispatcher calls the activator, and each function's sink is the sink's own path."""
+    """The dispatcher calls the activator, which knows where the sink is."""
     assert by_name["dispatcher"].env["SERVICE_URL"] == "http://127.0.0.1:1003/{name}"
-    told = by_name["activator"].env
-    assert told["SINKS"] == (
-        "sentiment=http://127.0.0.1:1004/scores,board=http://127.0.0.1:1004/alerts"
-    )
-    assert told["FUNCTIONS"] == (
-        "sentiment=linewatch.sentiment.app:create(),board=linewatch.board.app:create()"
-    )
+    assert by_name["activator"].env["SINK_URL"] == "http://127.0.0.1:1004"
 
 
 def test_everyone_shares_redis(by_name):

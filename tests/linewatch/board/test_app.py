@@ -160,7 +160,7 @@ def test_fact_and_alert_are_spans(redis_url, board, target):
     """What the board takes is a span under its event's, and an alert is a span under that."""
     tracer = ListTracer()
     outlet = Outlet(Sink(target.url, 5))
-    http = board_app._routed(board_app.Function(board, outlet, tracer=tracer)).test_client()
+    http = board_app._routed(board_app.Keeping(board, outlet, tracer=tracer)).test_client()
     event = events.utterance_scored(score(0, text="your manager"))
     assert _post(http, event).status_code == 204
     own = child_of(traceparent_of(event), "board")

@@ -9,8 +9,8 @@ import pytest
 from linewatch import events, payloads
 from linewatch.calls import Channel, ChannelKey, Score
 from linewatch.errors import SinkUnavailable
-from linewatch.sending.outlet import Outlet
-from linewatch.settings import FunctionSettings, load
+from linewatch.sending.outlet import Outlet, OutletSettings
+from linewatch.settings import load
 from tests.bench.sentiment_service import null_sink
 
 KEY = ChannelKey("default", "call-1", Channel.CUSTOMER)
@@ -22,7 +22,7 @@ SINK = "http://127.0.0.1:9/scores"
 
 def outlet(**env):
     """Return the outlet of the settings in *env*."""
-    return Outlet.of(load(FunctionSettings, env), "scores", "the reply")
+    return Outlet.of(load(OutletSettings, env), "scores", "the reply")
 
 
 def test_sink_takes_the_event():

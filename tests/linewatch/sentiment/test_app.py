@@ -19,6 +19,7 @@ from linewatch.errors import SinkUnavailable
 from linewatch.sending.outlet import Outlet
 from linewatch.sentiment import app
 from linewatch.sentiment.warmup import Warmup
+from linewatch.serving.function import BODY_LIMIT_BYTES
 from linewatch.tracing.spans import traceparent_of
 from tests.support.tracer import ListTracer
 
@@ -54,14 +55,14 @@ def _sink():
 def _client(scorer, sink):
     """A client of the function with a warm scorer."""
     return app.routed(
-        app.Function("night-shift", Warmup(lambda: scorer), Outlet(sink))
+        app.function("night-shift", Warmup(lambda: scorer), Outlet(sink))
     ).test_client()
 
 
 @pytest.fixture(scope="session", name="any_client")
 def _any_client(scorer):
     """A client for thousands of bodies; its sink checks each score."""
-    return app.routed(app.Function("", Warmup(lambda: scorer), Outlet(ListSink()))).test_client()
+    return app.routed(app.function("", Warmup(lambda: scorer), Outlet(ListSink()))).test_client()
 
 
 def _post(client, told):
@@ -97,7 +98,7 @@ def test_structured_event_is_scored(client, sink, said):
 
 def test_repeat_gives_equal_bytes(scorer, said):
     """A redelivered event is scored into the same bytes, so consumers may upsert."""
-    client = app.routed(app.Function("s", Warmup(lambda: scorer), REPLY)).test_client()
+    client = app.routed(app.function("s", Warmup(lambda: scorer), REPLY)).test_client()
     told = events.utterance_final(said("my router is broken"))
     first, second = _post(client, told), _post(client, told)
     assert first.data == second.data
@@ -106,7 +107,7 @@ def test_repeat_gives_equal_bytes(scorer, said):
 
 def test_reply_mode_answers_event(scorer, said):
     """In reply mode the answer is 200 and a scored event in binary mode."""
-    client = app.routed(app.Function("s", Warmup(lambda: scorer), REPLY)).test_client()
+    client = app.routed(app.function("s", Warmup(lambda: scorer), REPLY)).test_client()
     answer = _post(client, events.utterance_final(said("thank you so much")))
     assert (answer.status_code, answer.content_length) == (200, len(answer.data))
     told = events.from_http(dict(answer.headers), answer.data)
@@ -117,7 +118,7 @@ def test_reply_mode_answers_event(scorer, said):
 def test_score_is_a_span(scorer, said):
     """A score is a span under that of the event it came from; a refused event is none."""
     tracer = ListTracer()
-    function = app.Function("s", Warmup(lambda: scorer), REPLY, tracer=tracer)
+    function = app.function("s", Warmup(lambda: scorer), REPLY, tracer=tracer)
     client = app.routed(function).test_client()
     told = events.utterance_final(said("my card number is 4111"))
     answer = _post(client, told)
@@ -130,7 +131,7 @@ def test_score_is_a_span(scorer, said):
 
 def test_unknown_extensions_are_dropped(scorer, said):
     """What a KafkaSource adds to an event is not passed on."""
-    client = app.routed(app.Function("s", Warmup(lambda: scorer), REPLY)).test_client()
+    client = app.routed(app.function("s", Warmup(lambda: scorer), REPLY)).test_client()
     headers, body = events.to_http(events.utterance_final(said("my bill")))
     added = {"ce-knativekafkaoffset": "12", "ce-knativekafkapartition": "3", "Prefer": "reply"}
     answer = client.post("/", headers=headers | added, data=body)
@@ -182,9 +183,9 @@ def test_batch_is_refused(client, said):
 def test_large_body_is_refused(client, said):
     """A body above 1 MiB is 413."""
     headers, _ = events.to_http(events.utterance_final(said("hello")))
-    answer = client.post("/", headers=headers, data=b"x" * (app.BODY_LIMIT_BYTES + 1))
+    answer = client.post("/", headers=headers, data=b"x" * (BODY_LIMIT_BYTES + 1))
     _assert_problem(answer, 413, "too-large")
-    answer = client.post("/", headers=headers, data=b"x" * app.BODY_LIMIT_BYTES)
+    answer = client.post("/", headers=headers, data=b"x" * BODY_LIMIT_BYTES)
     _assert_problem(answer, 422, "unprocessable")
 
 
@@ -200,12 +201,12 @@ def test_longest_text_is_scored(client, sink, said):
 def test_body_without_length_is_limited(client, said):
     """A chunked body that goes on after 1 MiB is 413 and not read, though no length told it."""
     headers, body = events.to_http(events.utterance_final(said("hello")))
-    stream = io.BytesIO(body + b" " * 3 * app.BODY_LIMIT_BYTES)
+    stream = io.BytesIO(body + b" " * 3 * BODY_LIMIT_BYTES)
     answer = client.post(
         "/", headers=headers, input_stream=stream, environ_base={"wsgi.input_terminated": True}
     )
     _assert_problem(answer, 413, "too-large")
-    assert stream.tell() < 2 * app.BODY_LIMIT_BYTES
+    assert stream.tell() < 2 * BODY_LIMIT_BYTES
 
 
 _NO_MOMENTS = ["2026-01-01T00:00:00", "2026-01-01", "yesterday", "T", "0001-01-01T00:00:00+23:59"]
@@ -262,23 +263,11 @@ def test_absent_sink_is_503(client, sink, said):
 
 def test_own_fault_is_a_problem(caplog, sink, said):
     """A fault of ours is a 500 problem; neither answer nor log repeat what was said."""
-    function = app.Function("", Warmup(lambda: {}["card number 4111"]), Outlet(sink))
+    function = app.function("", Warmup(lambda: {}["card number 4111"]), Outlet(sink))
     answer = _post(app.routed(function).test_client(), events.utterance_final(said("4111")))
     _assert_problem(answer, 500, "internal-error")
     assert "4111" not in answer.text + caplog.text
     assert "KeyError" in caplog.text
-
-
-@pytest.mark.parametrize("text", ["my bill", "", "x" * (app.TEXT_LIMIT + 1), "x" * 2_000_000])
-def test_lane_answers_as_flask(scorer, said, text):
-    """Past Flask an event is answered as through it."""
-    whole = app.routed(app.Function("s", Warmup(lambda: scorer), REPLY))
-    flask = app.routed(app.Function("s", Warmup(lambda: scorer), REPLY))
-    flask.wsgi_app = flask.wsgi_app._others
-    told = events.utterance_final(said(text))
-    ours, theirs = (_post(each.test_client(), told) for each in (whole, flask))
-    assert (ours.status_code, ours.data) == (theirs.status_code, theirs.data)
-    assert set(ours.headers) <= set(theirs.headers)
 
 
 def test_unknown_route_is_problem(client):
@@ -286,13 +275,13 @@ def test_unknown_route_is_problem(client):
     _assert_problem(client.get("/nowhere"), 404, "not-found")
     answer = client.get("/")
     _assert_problem(answer, 405, "method-not-allowed")
-    assert answer.headers["Allow"] == "OPTIONS, POST"
+    assert answer.headers["Allow"] == "POST"
 
 
 def test_readiness_waits_for_scorer(scorer, sink, said):
     """Alive at once, ready once the scorer is, and an early event is held until then."""
     go = threading.Event()
-    function = app.Function("s", Warmup(lambda: scorer if go.wait(5) else None), Outlet(sink))
+    function = app.function("s", Warmup(lambda: scorer if go.wait(5) else None), Outlet(sink))
     client = app.routed(function).test_client()
     assert client.get("/health/liveness").status_code == 200
     assert client.get("/health/readiness").status_code == 503
@@ -314,19 +303,17 @@ def test_mode_is_logged(caplog, scorer):
 
 @pytest.mark.parametrize("text", ["my bill", "", "x" * 2_000_000])
 def test_no_outlet_takes_nothing(caplog, scorer, said, text):
-    """With neither K_SINK nor REPLY no event is taken, past Flask or through it."""
+    """With neither K_SINK nor REPLY no event is taken."""
     with caplog.at_level(logging.INFO):
-        whole, flask = (app.create({}, lambda: scorer) for _ in range(2))
-    flask.wsgi_app = flask.wsgi_app._others
-    for client in (whole.test_client(), flask.test_client()):
-        answer = _post(client, events.utterance_final(said(text)))
-        _assert_problem(answer, 503, "sink-unavailable")
-        assert answer.headers["Retry-After"] == "1"
-        assert "SinkBinding" in answer.json["detail"]
-        _assert_problem(client.get("/health/readiness"), 503, "sink-unavailable")
-        assert client.get("/health/liveness").status_code == 200
-        assert "linewatch_sentiment_scores_total 0.0" in client.get("/metrics").text
-    assert len(caplog.messages) == 2
+        client = app.create({}, lambda: scorer).test_client()
+    answer = _post(client, events.utterance_final(said(text)))
+    _assert_problem(answer, 503, "sink-unavailable")
+    assert answer.headers["Retry-After"] == "1"
+    assert "SinkBinding" in answer.json["detail"]
+    _assert_problem(client.get("/health/readiness"), 503, "sink-unavailable")
+    assert client.get("/health/liveness").status_code == 200
+    assert "linewatch_sentiment_scores_total 0.0" in client.get("/metrics").text
+    assert len(caplog.messages) == 1
 
 
 def test_words_are_never_logged(caplog, client, sink, said):

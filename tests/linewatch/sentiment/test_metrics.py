@@ -29,7 +29,7 @@ def _sink():
 
 @pytest.fixture(name="client")
 def _client(scorer, sink):
-    return app.routed(app.Function("s", Warmup(lambda: scorer), Outlet(sink))).test_client()
+    return app.routed(app.function("s", Warmup(lambda: scorer), Outlet(sink))).test_client()
 
 
 def _post(client, event):
@@ -82,7 +82,7 @@ def test_shown_before_it_is_warm(said):
     def fail():
         raise Unavailable("no word lists")
 
-    client = app.routed(app.Function("s", Warmup(fail), Outlet(is_reply=True))).test_client()
+    client = app.routed(app.function("s", Warmup(fail), Outlet(is_reply=True))).test_client()
     answer = client.get("/metrics")
     assert (answer.status_code, answer.content_type) == (200, CONTENT_TYPE)
     assert _post(client, events.utterance_final(said("hello"))) == 503
