@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from eventing import topology
+
 _CONNECTED: Final = ("+@connection", "+multi", "+exec", "+discard", "+info")
 
 
@@ -56,9 +58,15 @@ USERS: Final[Mapping[str, User]] = {
 }
 
 
+def users() -> dict[str, User]:
+    """Return every role's user; a function that is not named above owns the keys of its name."""
+    functions = topology.load().functions
+    return {**{name: User((f"{name}:*",), (*_WRITES, *_SCRIPTS)) for name in functions}, **USERS}
+
+
 def line(role: str, password: str) -> str:
     """Return the ACL line of *role*, with the password's hash in it."""
-    user = USERS[role]
+    user = users()[role]
     digest = sha256(password.encode()).hexdigest()
     rules = [*(f"~{pattern}" for pattern in user.keys), "-@all", *_CONNECTED, *user.commands]
     return " ".join(["user", role, "on", f"#{digest}", *rules, "-keys", "-scan", "-randomkey"])
@@ -71,10 +79,11 @@ def file(passwords: Mapping[str, str]) -> str:
 
 def main(env: Mapping[str, str]) -> int:
     """Write the file of every role whose password is set."""
-    found = {role: env.get(f"{role.upper()}_PASSWORD", "") for role in USERS}
+    known = users()
+    found = {role: env.get(f"{role.upper()}_PASSWORD", "") for role in known}
     passwords = {role: password for role, password in found.items() if password}
     if not passwords:
-        names = ", ".join(f"{role.upper()}_PASSWORD" for role in USERS)
+        names = ", ".join(f"{role.upper()}_PASSWORD" for role in known)
         sys.stderr.write(f"set a password for each role that needs a user: {names}\n")
         return 2
     sys.stdout.write(file(passwords))

@@ -13,95 +13,19 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
-
-import yaml
+from typing import Final
 
 from eventing import topology
-from infra.manifests import kustomize, network, pod_rules, rendered
+from infra.manifests import kustomize, network, pod_rules, rendered, roles
+from infra.manifests.folders import EVENTING, KUSTOMIZATION, ROOT, Folders
 from infra.manifests.kustomize import Command
-from infra.manifests.manifest import Body, Manifest, parse, part
+from infra.manifests.manifest import Manifest, parse, part
 from infra.manifests.references import Served
 from linewatch.errors import SettingsError
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-_EVENTING: Final = Path("eventing")
 _OVERLAYS: Final = Path("infra/overlays")
-_FILE: Final = "kustomization.yaml"
 _NUMBERED: Final = re.compile(r"\d{3}-[a-z-]+\.yaml")
 _WRONG: Final = 2
-
-
-class Folders:
-    """Every folder of *root* that kustomize reads, and what they take from each other."""
-
-    def __init__(self, root: Path = ROOT) -> None:
-        self.root = root
-        found = [*root.glob(f"infra/*/**/{_FILE}"), *root.glob(f"{_EVENTING}/{_FILE}")]
-        self._lists = {file.parent.resolve(): _list(file, root) for file in sorted(found)}
-
-    def manifests(self, *folders: Path) -> list[Manifest]:
-        """Return the objects of *folders*, and of those that they take."""
-        found: dict[Path, list[Manifest]] = {}
-        for folder in folders:
-            self._collect((self.root / folder).resolve(), found)
-        return [manifest for each in found.values() for manifest in each]
-
-    def _collect(self, folder: Path, found: dict[Path, list[Manifest]]) -> None:
-        listed = self._lists.get(folder, {})
-        for name in _taken(listed):
-            path = (folder / name).resolve()
-            if path.suffix == ".yaml" and path.exists() and path not in found:
-                found[path] = parse(path.read_text(), str(path.relative_to(self.root)))
-            elif path in self._lists:
-                self._collect(path, found)
-
-    def faults(self) -> Iterator[str]:
-        """Say what kustomize would silently pass over: a file, or a patch that hits nothing."""
-        for folder, listed in self._lists.items():
-            here = folder.relative_to(self.root)
-            files = {file.name for file in folder.glob("*.yaml")} - {_FILE}
-            for name in sorted(files - {*_taken(listed), *_patch_files(listed)}):
-                yield f"{here}/{name}: {_FILE} does not name it"
-            yield from self._patch_faults(folder, listed)
-
-    def _patch_faults(self, folder: Path, listed: Body) -> Iterator[str]:
-        """Say which target is nowhere: kustomize says nothing. A component's are its user's."""
-        if listed.get("kind") == "Component":
-            return
-        known = self.manifests(folder)
-        for patch in listed.get("patches", ()):
-            target = patch.get("target", {})
-            if target and not any(_hits(target, each) for each in known):
-                here = folder.relative_to(self.root)
-                yield f"{here}/{_FILE}: no {target.get('kind')} {target.get('name', '')} to patch"
-
-
-def _list(file: Path, root: Path) -> Body:
-    text = file.read_text()
-    if not text.startswith("# "):
-        raise SettingsError(f"{file.relative_to(root)}: the first line must say what it is for")
-    try:
-        listed: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{file.relative_to(root)} is no YAML: {error}") from error
-    return listed if isinstance(listed, dict) else {}
-
-
-def _taken(listed: Body) -> list[str]:
-    return [*listed.get("resources", ()), *listed.get("components", ())]
-
-
-def _patch_files(listed: Body) -> list[str]:
-    return [patch["path"] for patch in listed.get("patches", ()) if "path" in patch]
-
-
-def _hits(target: Body, manifest: Manifest) -> bool:
-    return all(
-        re.fullmatch(str(target[name]), getattr(manifest, name))
-        for name in ("group", "kind", "name")
-        if name in target
-    )
 
 
 def faults(manifests: Sequence[Manifest], root: Path = ROOT) -> Iterator[str]:
@@ -126,13 +50,13 @@ def _guard_faults(manifests: Iterable[Manifest]) -> Iterator[str]:
 
 def _served(root: Path) -> Served:
     """Return the paths at which roles of ours take events: they read the same manifests."""
-    told = topology.load(root / _EVENTING)
+    told = topology.load(root / EVENTING)
     return {"sink": tuple(told.sinks), "deadletters": told.dead_letters}
 
 
 def overlays(root: Path = ROOT) -> list[Path]:
     """Return the folder of each overlay."""
-    return sorted(file.parent for file in root.glob(f"{_OVERLAYS}/*/{_FILE}"))
+    return sorted(file.parent for file in root.glob(f"{_OVERLAYS}/*/{KUSTOMIZATION}"))
 
 
 def check(root: Path, by: Command) -> list[str]:
@@ -143,10 +67,10 @@ def check(root: Path, by: Command) -> list[str]:
     """
     unnumbered = [
         f"{file.relative_to(root)}: begin the name with its number"
-        for file in sorted((root / _EVENTING).glob("*.yaml"))
-        if file.name != _FILE and not _NUMBERED.fullmatch(file.name)
+        for file in sorted((root / EVENTING).glob("*.yaml"))
+        if file.name != KUSTOMIZATION and not _NUMBERED.fullmatch(file.name)
     ]
-    wrong = [*unnumbered, *Folders(root).faults()]
+    wrong = [*unnumbered, *Folders(root).faults(), *roles.faults(root)]
     for overlay in overlays(root):
         wrong += _overlay_faults(overlay, root, by)
     return wrong

@@ -16,7 +16,7 @@ _CRON: Final = "CronJob"
 _WORKLOADS: Final = {"Deployment", "StatefulSet", "Job", _CRON, "ContainerSource"}
 #: libyaml's reader, ten times as fast, where PyYAML was built with it.
 LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_ROLE: Final = "app.kubernetes.io/name"
+ROLE: Final = "app.kubernetes.io/name"
 Body = Mapping[str, Any]
 
 
@@ -99,7 +99,7 @@ def part(of: Body, name: str) -> Body:
 
 def role_of(labels: Body) -> str:
     """Return which of our roles a pod with *labels* has."""
-    return str(labels.get(_ROLE, ""))
+    return str(labels.get(ROLE, ""))
 
 
 def parse(text: str, file: str) -> list[Manifest]:

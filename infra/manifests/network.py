@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from infra.manifests.manifest import Body, Manifest, part, role_of
+from infra.manifests.manifest import ROLE, Body, Manifest, part, role_of
 
 #: The queue-proxy's doors, its drain, and what the autoscaler reads.
 _QUEUE_PROXY: Final = (8012, 8013, 8022, 9090)
@@ -149,6 +149,19 @@ def _event_edges(source: str, destination: Body) -> Iterator[Edge]:
     if ref.get("kind") == "Service":
         return _edges(source, "serving", _INGRESS)
     return _edges(source, "eventing", _APP)
+
+
+def peer(name: str, roles: Sequence[str]) -> Body | None:
+    """Return what a rule calls *name*, one of *roles* or a part; none for what is outside."""
+    if name in roles:
+        return {"podSelector": {"matchLabels": {ROLE: name}}}
+    if name == "viewers":
+        return {"namespaceSelector": {"matchLabels": {_VIEWERS: "true"}}}
+    spaces = [space for space, name_of in _PARTS.items() if name_of == name]
+    if not spaces:
+        return None
+    wanted = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": spaces}
+    return {"namespaceSelector": {"matchExpressions": [wanted]}}
 
 
 def _is_service(ref: Body) -> bool:

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from eventing.topology import PUBLISHES
 from infra.manifests.manifest import Body, Manifest, part
 from infra.manifests.references import References, Served, under
 
 NAMESPACE: Final = "linewatch"
 _SETTINGS: Final = "linewatch"
-_TOPICS: Final = "linewatch-topics"
+#: How the ConfigMaps that name topics end; a function may bring its own.
+_TOPICS: Final = "-topics"
 _CLUSTER_WIDE: Final = {"Namespace"}
 _KAFKA: Final = ("KafkaSource", "KafkaSink")
 _SOURCES: Final = ("KafkaSource", "ContainerSource")
@@ -60,11 +62,16 @@ def _address_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
 
 
 def _topic_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
-    known = _data(manifests, _TOPICS)
+    known = {
+        topic
+        for each in manifests
+        if each.kind == "ConfigMap" and each.name.endswith(_TOPICS)
+        for topic in part(each.body, "data")
+    }
     for each in manifests:
         for topic in _topics(each):
             if topic not in known:
-                yield f"{each}: topic {topic} is not in ConfigMap {_TOPICS}: nobody makes it"
+                yield f"{each}: topic {topic} is in no ConfigMap *{_TOPICS}: nobody makes it"
 
 
 def _topics(manifest: Manifest) -> Iterator[str]:
@@ -113,10 +120,17 @@ def _answer_faults(*, replies: bool, is_bound: bool, source: Manifest | None) ->
     """Say why an answer would be lost: it has one road, and only a Trigger takes a reply."""
     if replies and is_bound:
         yield "has both REPLY and a SinkBinding: take one away"
-    if not replies and not is_bound:
+    publishes = source is None or _publishes(source)
+    if not replies and not is_bound and publishes:
         yield "has no SinkBinding: bind it to a sink, or set REPLY where a Trigger feeds it"
+    if is_bound and source and not publishes:
+        yield f"has a SinkBinding, and KafkaSource {source.name} says {PUBLISHES}: take one away"
     if replies and source:
         yield f"{source.kind} {source.name} drops its replies"
+
+
+def _publishes(source: Manifest) -> bool:
+    return PUBLISHES not in part(source.metadata, "annotations")
 
 
 def _fed(manifest: Manifest, where: str) -> str:

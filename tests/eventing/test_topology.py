@@ -165,6 +165,41 @@ def test_bad_neighbour_is_refused(kind, path, value, reason):
         topology.read(_changed(kind, path, value))
 
 
+def _silent(value="nothing"):
+    """The manifests, in which sentiment says what it publishes."""
+    manifests = _manifests()
+    source = next(m for m in manifests if m["metadata"]["name"] == "sentiment")
+    source["metadata"]["annotations"] = {topology.PUBLISHES: value}
+    return manifests
+
+
+def test_silent_function_needs_no_sink():
+    """A function whose KafkaSource says that it publishes nothing is bound to no sink."""
+    of_sentiment = [
+        {"kind": "SinkBinding", "name": "sentiment"},
+        {"kind": "KafkaSink", "name": "scores"},
+    ]
+    left = [
+        each
+        for each in _silent()
+        if {"kind": each["kind"], "name": each["metadata"]["name"]} not in of_sentiment
+    ]
+    found = topology.read(left)
+    assert found.functions == ("sentiment", "board")
+    assert "sentiment" not in found.bindings
+    assert not found.source("sentiment").publishes
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [("nothing", "but a SinkBinding names it"), ("little", "must be 'nothing' or left out")],
+)
+def test_wrong_silence_is_refused(value, reason):
+    """Who says that it publishes nothing has no binding, and says it in the one word."""
+    with pytest.raises(SettingsError, match=reason):
+        topology.read(_silent(value))
+
+
 def test_shared_group_is_refused():
     """Two sources may not share a consumer group on one topic: each would get half."""
     manifests = _manifests()

@@ -6,7 +6,7 @@ import copy
 import functools
 from pathlib import Path
 
-from infra.manifests.checks import Folders
+from infra.manifests.folders import Folders
 from infra.manifests.manifest import Manifest
 
 BASE = Path("infra/base")

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from infra.manifests import checks
-from infra.manifests.checks import ROOT, Folders, check, check_rendered, faults
+from infra.manifests.checks import check, check_rendered, faults
+from infra.manifests.folders import ROOT, Folders
 from linewatch.errors import SettingsError
 from tests.infra.manifests.changed import GONE, one, with_changed
 from tests.infra.manifests.rendering import BUILD_S, rendered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from eventing.topology import PUBLISHES
 from infra.manifests import rendered as rules
 from tests.infra.manifests.changed import one, with_changed
 from tests.infra.manifests.rendering import BUILD_S, rendered
@@ -34,10 +35,16 @@ def _faults(overlay, which, path, value):
         ),
         ("prod", ("KafkaSource", "sentiment"), "spec/bootstrapServers", [], "are [], but"),
         ("dev", ("KafkaSource", "sentiment"), "spec/topics/0", "utterance", "topic utterance is"),
-        ("dev", ("KafkaSink", "alerts"), "spec/topic", "alert", "topic alert is not in ConfigMap"),
-        ("dev", ("KafkaSource", "sentiment"), _LETTERS, "/dead", "topic dead is not in ConfigMap"),
-        ("broker", ("Trigger", "sentiment"), _LETTERS, "/dead", "topic dead is not in ConfigMap"),
-        ("dev", ("ConfigMap", "linewatch-topics"), "data", {"calls": "12"}, "topic scores is not"),
+        ("dev", ("KafkaSink", "alerts"), "spec/topic", "alert", "topic alert is in no ConfigMap"),
+        ("dev", ("KafkaSource", "sentiment"), _LETTERS, "/dead", "topic dead is in no ConfigMap"),
+        ("broker", ("Trigger", "sentiment"), _LETTERS, "/dead", "topic dead is in no ConfigMap"),
+        (
+            "dev",
+            ("ConfigMap", "linewatch-topics"),
+            "data",
+            {"calls": "12"},
+            "scores is in no",
+        ),
         ("dev", ("ksvc", "board"), "metadata/namespace", "default", "Service board: lies in def"),
         ("dev", ("Namespace", "linewatch"), "metadata/name", "other", "linewatch"),
         ("dev", ("Deployment", "gateway"), _IMAGE, "", "'' is no image"),
@@ -68,6 +75,16 @@ def _faults(overlay, which, path, value):
 def test_broken_rendering_is_seen(overlay, which, path, value, said):
     """Whatever kustomize could get wrong unseen is named, with the object that has it."""
     assert any(said in each for each in _faults(overlay, which, path, value))
+
+
+def test_silent_function_needs_no_binding():
+    """A function whose source says that it publishes nothing is bound to nothing."""
+    found = rendered("dev")
+    source = one("KafkaSource", "sentiment", found)
+    silent = with_changed(source, "metadata/annotations", {PUBLISHES: "nothing"}, found)
+    assert [each for each in rules.faults(silent, {}) if "Service sentiment: has a" in each]
+    unbound = [each for each in silent if (each.kind, each.name) != ("SinkBinding", "sentiment")]
+    assert not [each for each in rules.faults(unbound, {}) if "SinkBinding" in each]
 
 
 @pytest.mark.parametrize("image", ["a/b:1", "host:5000/a/b:v1.2-x", f"a/b@sha256:{'0' * 64}"])
