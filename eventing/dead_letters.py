@@ -19,17 +19,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from eventing import log, topology
+from eventing import topology
 from eventing.delivery import kafkasource_request
-from eventing.entry import Entry
-from eventing.log import Log, LogSettings
-from eventing.log_redis import RedisLog
 from eventing.reconciliation import report
 from eventing.reconciliation.comparison import Comparison, Found
 from eventing.topology import Source, Topology
 from linewatch import events, settings
 from linewatch.decoder.outbox.relay import UNREADABLE
 from linewatch.errors import LinewatchError, SettingsError
+from linewatch.eventlog import choice
+from linewatch.eventlog.choice import Log, LogSettings
+from linewatch.eventlog.record import Entry
+from linewatch.eventlog.redis import RedisLog
 from linewatch.settings import setting
 
 #: A human waits for the answer.
@@ -149,7 +150,7 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
         told = settings.load(DeadLetterSettings, env)
         known = topology.load(Path(told.manifests))
         sources = chosen(known, asked.source)
-        with closing(log.at(told, _PATIENCE_S)) as event_log:
+        with closing(choice.at(told, _PATIENCE_S)) as event_log:
             if asked.do == "missing":
                 now_ms = round(time.time() * 1000)
                 return int(not compare(event_log, known, asked, now_ms).is_right)

@@ -19,11 +19,11 @@ from flask import Flask, request
 
 from eventing import sink
 from eventing.delivery.kafkasource_request import Event
-from eventing.log import Log
 from eventing.metrics import MissingMeters, SinkMeters
 from eventing.reconciliation import report
 from eventing.topology import Topology
 from linewatch.errors import BadEvent
+from linewatch.eventlog.choice import Log
 from linewatch.events import Record
 from linewatch.serving import metrics_text
 

@@ -18,19 +18,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from eventing import log as event_log
 from eventing import topology
 from eventing.delivery.courier import Courier
 from eventing.delivery.kafka_reader import Subscription
 from eventing.delivery.redis_reader import Lane, tracks
 from eventing.delivery.workers import Hands
-from eventing.log import LogSettings
-from eventing.log_kafka import KafkaLog
-from eventing.log_redis import RedisLog
 from eventing.metrics import DispatcherMeters, Outcome
 from eventing.topology import Source, Topology
 from linewatch import settings
 from linewatch.errors import SettingsError, Unavailable
+from linewatch.eventlog import choice as event_log
+from linewatch.eventlog.choice import LogSettings
+from linewatch.eventlog.kafka import KafkaLog
+from linewatch.eventlog.redis import RedisLog
 from linewatch.serving.health_port import HealthPort
 from linewatch.settings import setting
 

@@ -20,10 +20,7 @@ from pathlib import Path
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from eventing import log as logs
 from eventing import topology
-from eventing.log import Log, LogSettings
-from eventing.log_kafka import KafkaLog
 from eventing.metrics import SinkMeters, Taking
 from eventing.topology import Topology
 from linewatch import events, settings
@@ -37,6 +34,9 @@ from linewatch.errors import (
     of_status,
     problem,
 )
+from linewatch.eventlog import choice as logs
+from linewatch.eventlog.choice import Log, LogSettings
+from linewatch.eventlog.kafka import KafkaLog
 from linewatch.events import Record
 from linewatch.serving import metrics_text
 from linewatch.serving.readiness import Readiness

@@ -21,8 +21,8 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from eventing import topology
 from linewatch import settings
-from linewatch.decoder.brokers import Brokers
 from linewatch.errors import LinewatchError, SettingsError, Unavailable
+from linewatch.eventlog.brokers import Brokers
 from linewatch.settings import KafkaSettings, setting
 
 _IN_SYNC: Final = "min.insync.replicas"

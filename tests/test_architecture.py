@@ -29,11 +29,11 @@ OWNERS = {
         "functions/linewatch/decoder/store/store.py",
         "functions/linewatch/decoder/outbox/relay.py",
         "functions/linewatch/board/store.py",
-        "eventing/log_redis.py",
+        "functions/linewatch/eventlog/redis.py",
     },
     "kafka": {
-        "functions/linewatch/decoder/brokers.py",
-        "eventing/log_kafka.py",
+        "functions/linewatch/eventlog/brokers.py",
+        "functions/linewatch/eventlog/kafka.py",
         "eventing/topics.py",
     },
     "gunicorn": {

@@ -17,9 +17,9 @@ from typing import Final
 from eventing.delivery.courier import IN_FLIGHT
 from eventing.delivery.ledger import Ledger
 from eventing.delivery.workers import Hands
-from eventing.entry import Entry
-from eventing.log_kafka import Feed, Holder
 from linewatch.errors import Unavailable
+from linewatch.eventlog.kafka import Feed, Holder
+from linewatch.eventlog.record import Entry
 
 log = logging.getLogger(__name__)
 

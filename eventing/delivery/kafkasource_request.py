@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from eventing.entry import Entry
 from eventing.topology import Source
 from linewatch import events
 from linewatch.errors import BadEvent
+from linewatch.eventlog.record import Entry
 from linewatch.events import Record
 
 #: Bytes of an answer that a dead letter keeps.

@@ -16,10 +16,10 @@ from typing import Final
 
 from eventing.delivery.courier import IN_FLIGHT
 from eventing.delivery.workers import Hands
-from eventing.entry import Entry
-from eventing.log_redis import CLAIM_IDLE_MS, Group, RedisLog
 from eventing.topology import Source
 from linewatch.errors import Unavailable
+from linewatch.eventlog.record import Entry
+from linewatch.eventlog.redis import CLAIM_IDLE_MS, Group, RedisLog
 from linewatch.events import PARTITIONS
 
 log = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ from typing import Final, Protocol
 
 from eventing.delivery import kafkasource_request
 from eventing.delivery.courier import Courier, Stopped
-from eventing.entry import Entry
 from eventing.metrics import DispatcherMeters, Outcome
 from eventing.topology import Source
 from linewatch.errors import LinewatchError, NotFound, Unavailable
+from linewatch.eventlog.record import Entry
 from linewatch.events import Record
 
 log = logging.getLogger(__name__)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from eventing.entry import Entry
-from eventing.log import Log
 from eventing.reconciliation.unmatched import BATCH, Unmatched, highest, lowest
 from eventing.topology import Source
+from linewatch.eventlog.choice import Log
+from linewatch.eventlog.record import Entry
 from linewatch.events import Record
 
 #: Whose clock wrote a score may be so much behind the clock that wrote its utterance.

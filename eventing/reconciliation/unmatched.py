@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Final
 
-from eventing.entry import Entry
+from linewatch.eventlog.record import Entry
 
 #: Utterances compared at a time: what bounds the memory.
 BATCH: Final = 20_000

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from eventing import topics
-from eventing.log_kafka import KafkaLog
 from eventing.scaling.replica import free_port
 from linewatch import events
 from linewatch.calls import Channel, ChannelKey, Utterance
-from linewatch.decoder.brokers import KafkaLogWriter
+from linewatch.eventlog.brokers import KafkaLogWriter
+from linewatch.eventlog.kafka import KafkaLog
 from linewatch.events import Record
 from tests.bench.bench_road import LATENCY_LINES, latencies_ms
 from tests.bench.bench_sentiment import TEXTS

@@ -8,10 +8,10 @@ import time
 from contextlib import ExitStack, closing, contextmanager
 
 from eventing import topology
-from eventing.log_redis import RedisLog
 from eventing.reconciliation.comparison import Comparison
 from infra.launcher.redis_server import free_port, is_listening
 from linewatch.board.store import Board
+from linewatch.eventlog.redis import RedisLog
 from tests.chaos.delivery import children, length, publish, running, utterance
 from tests.chaos.functions import scored
 from tests.chaos.proxy import Proxy

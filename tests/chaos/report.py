@@ -52,7 +52,7 @@ HELD = {
         "tests/e2e/test_failover.py",
     ),
     "a poisoned event is one dead letter, with its reason": (
-        "tests/eventing/test_log_kafka.py",
+        "tests/linewatch/eventlog/test_kafka.py",
         "tests/cluster/test_faults.py",
     ),
     "functions at zero, and a burst": ("tests/e2e/test_burst.py", "tests/cluster/test_scaling.py"),

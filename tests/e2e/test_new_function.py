@@ -11,10 +11,10 @@ from textwrap import dedent
 import pytest
 import redis
 
-from eventing.log_redis import RedisLog
 from infra.launcher.redis_server import free_port
 from linewatch import events, keys
 from linewatch.calls import Alert, Severity
+from linewatch.eventlog.redis import RedisLog
 from tests.eventing.subscriber import until
 from tests.support.source import ROOT
 

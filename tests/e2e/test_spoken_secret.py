@@ -13,11 +13,11 @@ import redis
 import urllib3
 
 from eventing import topology
-from eventing.log_redis import RedisLog
 from infra.launcher.redis_server import free_port
 from linewatch import events, keys
 from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, Utterance
+from linewatch.eventlog.redis import RedisLog
 from tests.support import fakes
 from tests.support.decoders import FAKE, ROOT, eventually, line_to
 from tests.support.otlp_receiver import collector

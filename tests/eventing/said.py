@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from eventing.delivery.kafkasource_request import Failure, dead_letter, event_of
-from eventing.entry import Entry
 from linewatch import events
 from linewatch.calls import Channel, ChannelKey, Score, Utterance
+from linewatch.eventlog.record import Entry
 
 RATE_HZ = 16_000
 

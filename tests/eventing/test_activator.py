@@ -16,10 +16,10 @@ import pytest
 
 from eventing import topology
 from eventing.activator import Activator, ActivatorSettings, create, main, pairs
-from eventing.log_redis import RedisLog
 from eventing.scaling.replica import free_port
 from linewatch import keys, settings
 from linewatch.decoder.outbox.relay import connect
+from linewatch.eventlog.redis import RedisLog
 from tests.eventing.subscriber import until
 from tests.support.source import ROOT
 

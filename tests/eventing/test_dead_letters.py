@@ -6,11 +6,11 @@ import pytest
 
 from eventing import dead_letters, topics, topology
 from eventing.delivery.kafkasource_request import Failure, dead_letter, event_of
-from eventing.entry import Entry
-from eventing.log_redis import RedisLog
 from eventing.scaling.replica import free_port
 from linewatch import keys
 from linewatch.decoder.outbox.relay import UNREADABLE, connect
+from linewatch.eventlog.record import Entry
+from linewatch.eventlog.redis import RedisLog
 from linewatch.events import Record
 from tests.eventing.subscriber import record
 from tests.support.kafka_broker import write_manifests

@@ -8,11 +8,11 @@ import pytest
 
 from eventing import deadletters, topics, topology
 from eventing.delivery.kafkasource_request import Failure, dead_letter, event_of, original
-from eventing.entry import Entry
-from eventing.log_redis import RedisLog
 from eventing.scaling.replica import free_port
 from eventing.sink import SinkSettings, log_of
 from linewatch import settings
+from linewatch.eventlog.record import Entry
+from linewatch.eventlog.redis import RedisLog
 from linewatch.events import Record
 from tests.eventing.subscriber import record, source
 from tests.support.kafka_broker import write_manifests

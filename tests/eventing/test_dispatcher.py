@@ -16,13 +16,13 @@ import urllib3
 
 from eventing import topics, topology
 from eventing.dispatcher import Dispatcher, DispatcherSettings, main
-from eventing.log_kafka import KafkaLog
-from eventing.log_redis import Group, RedisLog
 from eventing.scaling.replica import free_port
 from infra.launcher import redis_server
 from linewatch import keys, settings
 from linewatch.decoder.outbox.relay import connect
 from linewatch.errors import StoreUnavailable
+from linewatch.eventlog.kafka import KafkaLog
+from linewatch.eventlog.redis import Group, RedisLog
 from tests.eventing.subscriber import Subscriber, record, until
 from tests.support.kafka_broker import write_manifests
 from tests.support.source import ROOT
@@ -187,7 +187,7 @@ def test_lag_and_letters_reported(log, function, start, redis_url):
 
 def test_settled_log_is_trimmed(redis_url, log, monkeypatch):
     """A survey drops what was settled long ago and counts what is not."""
-    monkeypatch.setattr("eventing.log_redis._TRIMMED_S", 0)
+    monkeypatch.setattr("linewatch.eventlog.redis._TRIMMED_S", 0)
     told = settings.load(DispatcherSettings, {"REDIS_URL": redis_url})
     dispatcher = Dispatcher(told, topology.load())
     log.ensure(group := Group("utterances", "linewatch-sentiment", "any"))

@@ -8,12 +8,12 @@ import time
 import pytest
 
 from eventing import topics, topology
-from eventing.log_kafka import KafkaLog
-from eventing.log_redis import RedisLog
 from eventing.scaling.replica import free_port
 from eventing.sink import MOST_BYTES, SinkSettings, create, log_of, main
 from linewatch import events, settings
-from linewatch.decoder.brokers import Brokers
+from linewatch.eventlog.brokers import Brokers
+from linewatch.eventlog.kafka import KafkaLog
+from linewatch.eventlog.redis import RedisLog
 from linewatch.events import Record
 from linewatch.settings import KafkaSettings
 from tests.eventing.subscriber import record

@@ -14,13 +14,13 @@ from functools import partial
 import pytest
 import redis
 
-from eventing.log_redis import Group, RedisLog
 from infra import redis_users
 from infra.launcher import redis_server
 from linewatch.board.store import Board
 from linewatch.calls import CallStart, Channel
 from linewatch.decoder.outbox.relay import connect
 from linewatch.errors import StoreUnavailable
+from linewatch.eventlog.redis import Group, RedisLog
 from linewatch.events import call_started, to_record
 from tests.linewatch.decoder.pods import tried
 from tests.support import fakes

@@ -15,8 +15,8 @@ from pathlib import Path
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from eventing import topology
-from eventing.log_kafka import KafkaLog
-from linewatch.decoder.brokers import Brokers, KafkaLogWriter
+from linewatch.eventlog.brokers import Brokers, KafkaLogWriter
+from linewatch.eventlog.kafka import KafkaLog
 from linewatch.events import Record
 from linewatch.settings import KafkaSettings, load
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from linewatch.decoder.brokers import Brokers, KafkaLogWriter
 from linewatch.decoder.http.tenants import Tenants
 from linewatch.decoder.metrics import Metrics
 from linewatch.decoder.outbox.relay import LogWriter, RedisLogWriter, Relay, connect
@@ -24,6 +23,7 @@ from linewatch.decoder.ownership.watchdog import Watchdog
 from linewatch.decoder.recognition.recognizer import Recognizers
 from linewatch.decoder.store.store import Store
 from linewatch.errors import SettingsError
+from linewatch.eventlog.brokers import Brokers, KafkaLogWriter
 from linewatch.events import TOPICS
 from linewatch.secret_file import SecretFile
 from linewatch.settings import DecoderSettings, check_bind, is_loopback, path, token_lines

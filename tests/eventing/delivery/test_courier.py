@@ -9,8 +9,8 @@ import pytest
 
 from eventing.delivery.courier import Courier, Stopped, is_retried
 from eventing.delivery.kafkasource_request import event_of
-from eventing.entry import Entry
 from eventing.scaling.replica import free_port
+from linewatch.eventlog.record import Entry
 from tests.eventing.subscriber import Subscriber, record, source, until
 
 

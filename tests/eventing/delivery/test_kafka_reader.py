@@ -9,8 +9,8 @@ import pytest
 
 from eventing.delivery.courier import IN_FLIGHT
 from eventing.delivery.kafka_reader import Subscription
-from eventing.entry import Entry
 from linewatch.errors import Unavailable
+from linewatch.eventlog.record import Entry
 from tests.eventing.subscriber import source, until
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventing.delivery.kafkasource_request import Event, Failure, dead_letter, event_of, original
-from eventing.entry import Entry
 from linewatch import events
+from linewatch.eventlog.record import Entry
 from linewatch.events import Record
 from tests.eventing.subscriber import record, source
 

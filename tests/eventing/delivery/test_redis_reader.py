@@ -10,11 +10,11 @@ import pytest
 from eventing.delivery.courier import IN_FLIGHT, Courier
 from eventing.delivery.redis_reader import Lane, Track, tracks
 from eventing.delivery.workers import Hands
-from eventing.log_redis import Group, RedisLog
 from eventing.metrics import DispatcherMeters
 from eventing.scaling.replica import free_port
 from linewatch import keys
 from linewatch.decoder.outbox.relay import connect
+from linewatch.eventlog.redis import Group, RedisLog
 from linewatch.events import PARTITIONS
 from tests.eventing.subscriber import Subscriber, record, source, until
 

@@ -8,9 +8,9 @@ import pytest
 
 from eventing.delivery.courier import Courier
 from eventing.delivery.workers import Hands
-from eventing.entry import Entry
 from eventing.metrics import DispatcherMeters
 from linewatch.errors import NotFound, TooLarge, Unavailable
+from linewatch.eventlog.record import Entry
 from tests.eventing.subscriber import Subscriber, record, source, until
 
 

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from eventing import dead_letters, log, topics, topology
-from eventing.log import Log, LogSettings
+from eventing import dead_letters, topics, topology
 from eventing.reconciliation.comparison import Comparison, Found
 from eventing.scaling.replica import free_port
 from eventing.topology import Source
 from infra.launcher import redis_server
 from infra.launcher.tether import tethered
 from linewatch import events, settings
+from linewatch.eventlog import choice
+from linewatch.eventlog.choice import Log, LogSettings
 from linewatch.events import Record
 from tests.bench.sentiment_service import service
 from tests.eventing.said import letter, score, utterance
@@ -102,7 +103,7 @@ def _road(request, tmp_path):
         assert topics.main(env) == 0
         known = topology.load(tmp_path)
     source = known.source("sentiment")
-    with contextlib.closing(log.at(settings.load(LogSettings, env), 60)) as event_log:
+    with contextlib.closing(choice.at(settings.load(LogSettings, env), 60)) as event_log:
         yield Road(event_log, source, known.sinks["scores"], env)
 
 

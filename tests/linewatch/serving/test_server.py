@@ -10,8 +10,8 @@ from http.client import HTTPConnection
 
 import pytest
 
-from eventing.log_redis import RedisLog
 from eventing.scaling.replica import free_port
+from linewatch.eventlog.redis import RedisLog
 from linewatch.serving.server import Server
 from tests.eventing.subscriber import record, until
 from tests.support.source import ROOT

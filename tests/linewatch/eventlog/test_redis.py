@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from eventing.log_redis import COMPARED_S, KEPT, Group, RedisLog
 from eventing.scaling.replica import free_port
 from eventing.topology import KEPT_S
 from linewatch import keys
 from linewatch.decoder.outbox.relay import connect
 from linewatch.errors import StoreUnavailable
+from linewatch.eventlog.redis import COMPARED_S, KEPT, Group, RedisLog
 from linewatch.events import PARTITIONS, Record
 from tests.eventing.subscriber import record, source
 
@@ -91,7 +91,7 @@ def test_touched_entry_stays(log, client):
 
 def test_acknowledged_entries_are_trimmed(log, monkeypatch):
     """What the only group acknowledged is dropped; what it has in hand stays, and is lag."""
-    monkeypatch.setattr("eventing.log_redis._TRIMMED_S", -60)
+    monkeypatch.setattr("linewatch.eventlog.redis._TRIMMED_S", -60)
     _publish(log, 30)
     entries = log.read(_GROUP, count=30)
     for entry in entries[1:]:

@@ -11,12 +11,12 @@ import pytest
 from eventing.delivery.courier import Courier
 from eventing.delivery.kafka_reader import Subscription
 from eventing.delivery.workers import Hands
-from eventing.log_kafka import KafkaLog
 from eventing.metrics import DispatcherMeters
 from linewatch import keys
-from linewatch.decoder.brokers import Brokers, KafkaLogWriter
 from linewatch.decoder.outbox.relay import Relay, connect
 from linewatch.errors import Unavailable
+from linewatch.eventlog.brokers import Brokers, KafkaLogWriter
+from linewatch.eventlog.kafka import KafkaLog
 from linewatch.events import PARTITIONS, Record
 from linewatch.settings import KafkaSettings, load
 from tests.eventing.subscriber import Subscriber, record, source, until
@@ -197,7 +197,7 @@ def test_poison_is_one_dead_letter(kafka, log, told, function, run):
 
 def test_slow_function_keeps_membership(log, told, function, run, monkeypatch):
     """Deliveries that hang longer than a session lasts cost no membership: nothing comes twice."""
-    monkeypatch.setattr("eventing.log_kafka._SESSION_S", 5.0)
+    monkeypatch.setattr("linewatch.eventlog.kafka._SESSION_S", 5.0)
     function.gate.clear()
     _publish(log, told, [f"call-{n}" for n in range(70)])
     subscription, _ = run(patient(told))
@@ -246,7 +246,7 @@ def test_two_members_lose_nothing(log, told, function, run):
 def test_killed_member_is_replaced(log, told, function, run, monkeypatch):
     """What a member had in hand when it died is delivered by the next, once its session ended."""
     _publish(log, told, [f"call-{n}" for n in range(10)])
-    monkeypatch.setattr("eventing.log_kafka._SESSION_S", 2.0)
+    monkeypatch.setattr("linewatch.eventlog.kafka._SESSION_S", 2.0)
     dead = log.feed(told, Holder(), "test")
     monkeypatch.undo()
     assert len(_polled(dead, 10)) == 10

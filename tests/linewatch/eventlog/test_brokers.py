@@ -11,8 +11,8 @@ import time
 import pytest
 from kafka import KafkaAdminClient
 
-from linewatch.decoder.brokers import MOST_BYTES, Brokers, KafkaLogWriter
 from linewatch.errors import BadEvent, NotFound, SettingsError, TooLarge, Unavailable
+from linewatch.eventlog.brokers import MOST_BYTES, Brokers, KafkaLogWriter
 from linewatch.events import Record
 from linewatch.settings import KafkaSettings, load
 from tests.support.kafka_broker import unique

@@ -6,12 +6,12 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from eventing.entry import Entry
-from eventing.log_kafka import KafkaLog
-from eventing.log_redis import RedisLog
 from eventing.topology import Source
 from linewatch import settings
-from linewatch.decoder.brokers import Brokers
+from linewatch.eventlog.brokers import Brokers
+from linewatch.eventlog.kafka import KafkaLog
+from linewatch.eventlog.record import Entry
+from linewatch.eventlog.redis import RedisLog
 from linewatch.events import Record
 from linewatch.settings import KafkaSettings, setting
 

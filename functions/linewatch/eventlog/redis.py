@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError, ResponseError
 
-from eventing.entry import Entry
 from eventing.topology import KEPT_S, Source
 from linewatch import keys
 from linewatch.decoder.outbox.relay import RedisLogWriter, connect
 from linewatch.errors import StoreUnavailable
+from linewatch.eventlog.record import Entry
 from linewatch.events import PARTITIONS, Record
 
 if TYPE_CHECKING:

@@ -24,10 +24,10 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
-from eventing.entry import Entry
 from eventing.topology import Source
-from linewatch.decoder.brokers import Brokers, KafkaLogWriter
 from linewatch.errors import Unavailable
+from linewatch.eventlog.brokers import Brokers, KafkaLogWriter
+from linewatch.eventlog.record import Entry
 from linewatch.events import Record
 
 _ANSWER_S: Final = 5.0

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from eventing import log
-from eventing.log_kafka import KafkaLog
-from eventing.log_redis import RedisLog
 from linewatch.errors import SettingsError
+from linewatch.eventlog import choice
+from linewatch.eventlog.kafka import KafkaLog
+from linewatch.eventlog.redis import RedisLog
 from linewatch.settings import load
 
 
 def _told(**env):
-    return load(log.LogSettings, env)
+    return load(choice.LogSettings, env)
 
 
 def test_brokers_mean_kafka():
     """With brokers set the log is Kafka, and nothing is connected before it is used."""
-    found = log.at(_told(KAFKA_BROKERS="127.0.0.1:1,127.0.0.1:2"))
+    found = choice.at(_told(KAFKA_BROKERS="127.0.0.1:1,127.0.0.1:2"))
     assert isinstance(found, KafkaLog)
     found.close()
 
 
 def test_no_brokers_mean_redis():
     """Without brokers the log is in Redis."""
-    found = log.at(_told())
+    found = choice.at(_told())
     assert isinstance(found, RedisLog)
     found.close()
 
@@ -39,4 +39,4 @@ def test_wrong_brokers_are_told(brokers):
 def test_unfit_settings_are_told():
     """Settings that do not go together are refused as the log is chosen."""
     with pytest.raises(SettingsError, match="go together"):
-        log.at(_told(KAFKA_BROKERS="127.0.0.1:1", KAFKA_SASL_MECHANISM="PLAIN"))
+        choice.at(_told(KAFKA_BROKERS="127.0.0.1:1", KAFKA_SASL_MECHANISM="PLAIN"))

@@ -1,0 +1,1 @@
+"""The event log: Redis streams on one machine, Kafka elsewhere, behind one protocol."""
