@@ -25,12 +25,13 @@ from eventing.reconciliation import report
 from eventing.reconciliation.comparison import Comparison, Found
 from eventing.topology import Source, Topology
 from linewatch import events, settings
-from linewatch.decoder.outbox.relay import UNREADABLE
 from linewatch.errors import LinewatchError, SettingsError
 from linewatch.eventlog import choice
-from linewatch.eventlog.choice import Log, LogSettings
+from linewatch.eventlog.choice import LogSettings
+from linewatch.eventlog.protocol import EventLog
 from linewatch.eventlog.record import Entry
 from linewatch.eventlog.redis import RedisLog
+from linewatch.keys import UNREADABLE
 from linewatch.settings import setting
 
 #: A human waits for the answer.
@@ -57,10 +58,10 @@ def chosen(known: Topology, name: str | None) -> tuple[Source, ...]:
     return (known.source(name),) if name else known.sources
 
 
-def lines(event_log: Log, sources: Sequence[Source]) -> Iterator[str]:
+def lines(event_log: EventLog, sources: Sequence[Source]) -> Iterator[str]:
     """Yield one line a dead letter: which event, where it failed and why; never its words."""
     for source in sources:
-        for entry in event_log.letters(source):
+        for entry in event_log.letters(source.dead_letters):
             yield f"{source.name} {_line(entry)}"
 
 
@@ -87,7 +88,7 @@ def _told(entry: Entry, name: bytes) -> str:
     return entry.fields.get(name, b"-").decode(errors="replace")
 
 
-def replay(event_log: Log, sources: Sequence[Source]) -> int:
+def replay(event_log: EventLog, sources: Sequence[Source]) -> int:
     """Publish the original of every dead letter to its topic, then forget it; return how many.
 
     Raises:
@@ -95,14 +96,14 @@ def replay(event_log: Log, sources: Sequence[Source]) -> int:
     """
     count = 0
     for source in sources:
-        for entry in event_log.letters(source):
+        for entry in event_log.letters(source.dead_letters):
             event_log.publish([kafkasource_request.original(source, entry)])
-            event_log.replayed(source, entry)
+            event_log.replayed(source.dead_letters, entry)
             count += 1
     return count
 
 
-def compare(event_log: Log, known: Topology, asked: argparse.Namespace, now_ms: int) -> Found:
+def compare(event_log: EventLog, known: Topology, asked: argparse.Namespace, now_ms: int) -> Found:
     """Print a line for each utterance that is missing, and how many they are.
 
     Raises:
@@ -150,7 +151,7 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
         told = settings.load(DeadLetterSettings, env)
         known = topology.load(Path(told.manifests))
         sources = chosen(known, asked.source)
-        with closing(choice.at(told, _PATIENCE_S)) as event_log:
+        with closing(choice.open_log(told, _PATIENCE_S)) as event_log:
             if asked.do == "missing":
                 now_ms = round(time.time() * 1000)
                 return int(not compare(event_log, known, asked, now_ms).is_right)

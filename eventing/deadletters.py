@@ -23,7 +23,7 @@ from eventing.metrics import MissingMeters, SinkMeters
 from eventing.reconciliation import report
 from eventing.topology import Topology
 from linewatch.errors import BadEvent
-from linewatch.eventlog.choice import Log
+from linewatch.eventlog.protocol import EventLog
 from linewatch.events import Record
 from linewatch.serving import metrics_text
 
@@ -45,7 +45,7 @@ def letter_of(headers: Mapping[str, str], body: bytes, topic: str) -> Record:
     return event.record(topic, attributes.get("partitionkey", ""))
 
 
-def create(event_log: Log, known: Topology) -> Flask:
+def create(event_log: EventLog, known: Topology) -> Flask:
     """Return the app that writes the dead letters of *known*'s sources to *event_log*."""
     registry = metrics_text.registry()
     found = MissingMeters(registry)

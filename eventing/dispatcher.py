@@ -14,22 +14,20 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from eventing import topology
 from eventing.delivery.courier import Courier
-from eventing.delivery.kafka_reader import Subscription
-from eventing.delivery.redis_reader import Lane, tracks
+from eventing.delivery.readers import Reader, open_delivery
 from eventing.delivery.workers import Hands
 from eventing.metrics import DispatcherMeters, Outcome
 from eventing.topology import Source, Topology
 from linewatch import settings
 from linewatch.errors import SettingsError, Unavailable
-from linewatch.eventlog import choice as event_log
 from linewatch.eventlog.choice import LogSettings
-from linewatch.eventlog.kafka import KafkaLog
+from linewatch.eventlog.protocol import Group
 from linewatch.eventlog.redis import RedisLog
 from linewatch.serving.health_port import HealthPort
 from linewatch.settings import setting
@@ -97,24 +95,19 @@ class Dispatcher:
         self._told = told
         self._topology = known
         self._sources = chosen(told, known)
-        self._log = event_log.at(told)
-        self._board = self._log if isinstance(self._log, RedisLog) else _board(told)
+        self._delivery = open_delivery(told)
+        self._log = self._delivery.log
+        self._board = RedisLog.at(told.redis_url) if told.redis_url else None
         self._stopping = threading.Event()
         self._is_away = False
         self.meters = DispatcherMeters()
         self._readers = [each for source in self._sources for each in self._readers_of(source)]
 
-    def _readers_of(self, source: Source) -> list[Lane] | list[Subscription]:
+    def _readers_of(self, source: Source) -> Sequence[Reader]:
         self.meters.begin(source.name)
         hands = Hands(source, self._courier(source), self._log, self._stopping, self.meters)
-        name = self._told.consumer
-        if isinstance(self._log, KafkaLog):
-            kafka = self._log
-            return [Subscription(hands, lambda own: kafka.feed(source, own, name), self._stopping)]
-        return [
-            Lane(hands, track, self._log, consumer=name, stopping=self._stopping)
-            for track in tracks(source)
-        ]
+        group = Group(source.topic, source.group, self._told.consumer)
+        return self._delivery.readers_of(hands, group, self._stopping)
 
     def _courier(self, source: Source) -> Courier:
         # "/": a Service is addressed at its root.
@@ -127,14 +120,13 @@ class Dispatcher:
         )
 
     def check(self) -> None:
-        """Return if the log in Kafka can be read.
+        """Return if the log can be read.
 
         Raises:
-            SettingsError: no broker lets us in, or a topic is missing.
+            SettingsError: it does not let us in, or a topic is missing.
         """
-        if isinstance(self._log, KafkaLog):
-            dead = {source.delivery.dead_letter_topic for source in self._sources}
-            self._log.brokers.check(dead | {source.topic for source in self._sources})
+        dead = {source.delivery.dead_letter_topic for source in self._sources}
+        self._log.check(dead | {source.topic for source in self._sources})
 
     def start(self) -> None:
         """Begin to dispatch, on threads of its own."""
@@ -193,8 +185,8 @@ class Dispatcher:
             Unavailable: the log is away.
         """
         found: dict[str, int] = {}
-        # The log in Redis is trimmed by whoever surveys it, and never below anybody's group.
-        whole = isinstance(self._log, RedisLog)
+        # What trims a log must ask for all its topics, and for every group that reads them.
+        whole = self._log.is_trimmed_by_lags
         known = self._topology.sources if whole else self._sources
         topics = self._topology.topics if whole else {source.topic for source in known}
         for topic in topics:
@@ -202,14 +194,10 @@ class Dispatcher:
             lags = self._log.lags(topic, [source.group for source in readers])
             for source, lag in zip(readers, lags, strict=True):
                 if source in self._sources:
-                    dead = self._log.dead(source)
+                    dead = self._log.dead(source.dead_letters)
                     self.meters.show(source.name, lag, dead)
                     found |= {f"lag.{source.name}": lag, f"dead.{source.name}": dead}
         return found
-
-
-def _board(told: DispatcherSettings) -> RedisLog | None:
-    return RedisLog.at(told.redis_url) if told.redis_url else None
 
 
 def _end(died: threading.ExceptHookArgs) -> None:

@@ -34,9 +34,8 @@ from linewatch.errors import (
     of_status,
     problem,
 )
-from linewatch.eventlog import choice as logs
-from linewatch.eventlog.choice import Log, LogSettings
-from linewatch.eventlog.kafka import KafkaLog
+from linewatch.eventlog.choice import LogSettings, open_log
+from linewatch.eventlog.protocol import EventLog
 from linewatch.events import Record
 from linewatch.serving import metrics_text
 from linewatch.serving.readiness import Readiness
@@ -92,7 +91,7 @@ def _check_json(body: bytes) -> None:
 
 
 def create(
-    event_log: Log, sinks: Paths, read: Reader = record_of, meters: SinkMeters | None = None
+    event_log: EventLog, sinks: Paths, read: Reader = record_of, meters: SinkMeters | None = None
 ) -> Flask:
     """Return the app that writes to *event_log* what *read* makes of a request.
 
@@ -162,15 +161,14 @@ def answer_problems(app: Flask) -> None:
         return Response(body, status, headers)
 
 
-def log_of(told: SinkSettings, sinks: Paths) -> Log:
+def log_of(told: SinkSettings, sinks: Paths) -> EventLog:
     """Return the log that *told* names, once it is known to let us in.
 
     Raises:
         SettingsError: the settings are wrong, or Kafka is away or has no such topics.
     """
-    event_log = logs.at(told, _KAFKA_ANSWER_S if told.kafka_brokers else _ANSWER_S)
-    if isinstance(event_log, KafkaLog):
-        event_log.brokers.check(sinks.values())
+    event_log = open_log(told, _KAFKA_ANSWER_S if told.kafka_brokers else _ANSWER_S)
+    event_log.check(sinks.values())
     return event_log
 
 
@@ -178,7 +176,7 @@ def serve(
     env: Mapping[str, str],
     role: str,
     paths: Callable[[Topology], Paths],
-    app: Callable[[Log, Topology], Flask],
+    app: Callable[[EventLog, Topology], Flask],
 ) -> int:
     """Serve *app* until SIGTERM; return the exit status if nothing was started.
 

@@ -23,6 +23,7 @@ from eventing import topology
 from linewatch import settings
 from linewatch.errors import LinewatchError, SettingsError, Unavailable
 from linewatch.eventlog.brokers import Brokers
+from linewatch.eventlog.protocol import KEPT_S
 from linewatch.settings import KafkaSettings, setting
 
 _IN_SYNC: Final = "min.insync.replicas"
@@ -44,7 +45,7 @@ class TopicsSettings(KafkaSettings):
     kept_hours: int = setting(
         "KAFKA_KEPT_HOURS",
         settings.whole(1, 24 * 366),
-        str(topology.KEPT_S // 3600),
+        str(KEPT_S // 3600),
         "hours after which a new topic drops what was said",
     )
     manifests: str = setting(

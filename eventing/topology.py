@@ -18,13 +18,12 @@ from typing import Any, Final
 import yaml
 
 from linewatch.errors import SettingsError
+from linewatch.eventlog.protocol import DeadLetters
 from linewatch.events import PARTITIONS
 
 FOLDER: Final = Path(__file__).parent
 _DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
 _DEFAULT_TIMEOUT_S: Final = 600.0
-#: How long topics hold what was said, dead letters too, where nobody says otherwise.
-KEPT_S: Final = 7 * 24 * 3600
 _KIND_OF_TOPICS: Final = "ConfigMap"
 _KIND_OF_SOURCE: Final = "KafkaSource"
 _KIND_OF_SINK: Final = "KafkaSink"
@@ -67,9 +66,9 @@ class Source:
     publishes: bool = True
 
     @property
-    def replay_group(self) -> str:
-        """The group whose offsets tell how far the dead letters were replayed."""
-        return f"replay-{self.name}"
+    def dead_letters(self) -> DeadLetters:
+        """What could not be delivered, and the group whose offsets tell how far it was replayed."""
+        return DeadLetters(self.delivery.dead_letter_topic, f"replay-{self.name}")
 
     @property
     def missing_group(self) -> str:

@@ -30,10 +30,13 @@ OWNERS = {
         "functions/linewatch/decoder/outbox/relay.py",
         "functions/linewatch/board/store.py",
         "functions/linewatch/eventlog/redis.py",
+        "functions/linewatch/eventlog/redis_writer.py",
     },
     "kafka": {
         "functions/linewatch/eventlog/brokers.py",
         "functions/linewatch/eventlog/kafka.py",
+        "functions/linewatch/eventlog/kafka_member.py",
+        "functions/linewatch/eventlog/kafka_writer.py",
         "eventing/topics.py",
     },
     "gunicorn": {
@@ -93,6 +96,22 @@ def test_parts_never_meet():
     assert offenders(lambda a, b: part_of(a) and part_of(b) and part_of(a) != part_of(b)) == []
 
 
+def test_road_knows_no_part():
+    """What carries the events imports none of the parts that they are for."""
+    assert offenders(lambda a, b: a.split(".")[0] == "eventing" and part_of(b)) == []
+    assert offenders(lambda a, b: a.startswith("linewatch.eventlog") and part_of(b)) == []
+
+
+def test_words_depend_on_audio_only():
+    """What decides the words imports nothing of who owns a call or where it is kept."""
+    inside = "linewatch.decoder.recognition"
+    beside = "linewatch.decoder."
+    found = offenders(
+        lambda a, b: a.startswith(inside) and b.startswith(beside) and not b.startswith(inside)
+    )
+    assert found == []
+
+
 def test_contract_looks_down_only():
     """The contract imports none of the parts, and values know nothing of events."""
     contract = {f"linewatch.{name}" for name in CONTRACT}
@@ -111,6 +130,25 @@ def test_functions_stand_alone():
         if module.path.parts[0] == "functions"
         for name in module.libraries & outside
     ]
+    assert found == []
+
+
+def test_functions_find_no_files_outside():
+    """Nothing in functions/ builds a path to what surrounds it."""
+    outside = ("infra", "eventing", "streamlit_app", "tests")
+    found = [
+        f"{module.path}: {node.value!r}"
+        for module in source.modules().values()
+        if module.path.parts[0] == "functions"
+        for node in ast.walk(source.tree_of(source.ROOT / module.path))
+        if isinstance(node, ast.Constant) and node.value in outside
+    ]
+    assert found == []
+
+
+def test_browser_is_for_tests():
+    """Playwright drives a browser for tests, and nothing that ships imports it."""
+    found = [str(m.path) for m in source.modules().values() if "playwright" in m.libraries]
     assert found == []
 
 

@@ -18,7 +18,7 @@ from eventing.delivery.courier import IN_FLIGHT
 from eventing.delivery.ledger import Ledger
 from eventing.delivery.workers import Hands
 from linewatch.errors import Unavailable
-from linewatch.eventlog.kafka import Feed, Holder
+from linewatch.eventlog.kafka_member import Holder, Membership
 from linewatch.eventlog.record import Entry
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Subscription:
     def __init__(
         self,
         hands: Hands,
-        join_group: Callable[[Holder], Feed],
+        join_group: Callable[[Holder], Membership],
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,
         commit_s: float = _COMMIT_S,
@@ -86,16 +86,16 @@ class Subscription:
                 self._tell(error.detail)
                 self._stopping.wait(_BACKOFF_S)
 
-    def _read_on(self, feed: Feed) -> None:
+    def _read_on(self, membership: Membership) -> None:
         try:
             while not self._stopping.is_set():
-                self._turn(feed)
+                self._turn(membership)
                 self._tell()
             while self.in_hand and not self._leaving.is_set():
-                self._commit(feed)
+                self._commit(membership)
                 self._leaving.wait(_FULL_S)
         finally:
-            feed.close(self._due())
+            membership.close(self._due())
             self.give_up(tuple(self._ledgers))
 
     def _tell(self, why_away: str = "") -> None:
@@ -104,19 +104,19 @@ class Subscription:
             log.warning("%s: %s", self._name, why_away or "goes on")
         self._why_away = why_away
 
-    def _turn(self, feed: Feed) -> None:
-        self._commit(feed)
-        if feed.pause(self._full()):
-            self._take(feed.poll(_POLL_S))
+    def _turn(self, membership: Membership) -> None:
+        self._commit(membership)
+        if membership.pause(self._full()):
+            self._take(membership.poll(_POLL_S))
         else:
             # Not until there is room: a poll costs more than a delivery.
             self._stopping.wait(_FULL_S)
-            self._take(feed.poll(0))
+            self._take(membership.poll(0))
 
-    def _commit(self, feed: Feed) -> None:
+    def _commit(self, membership: Membership) -> None:
         if self._clock() >= self._commit_at:
             self._commit_at = self._clock() + self._commit_s
-            feed.commit(self._due())
+            membership.commit(self._due())
 
     def _due(self) -> Mapping[int, int]:
         with self._lock:

@@ -18,8 +18,9 @@ from eventing.delivery.courier import IN_FLIGHT
 from eventing.delivery.workers import Hands
 from eventing.topology import Source
 from linewatch.errors import Unavailable
+from linewatch.eventlog.protocol import Group
 from linewatch.eventlog.record import Entry
-from linewatch.eventlog.redis import CLAIM_IDLE_MS, Group, RedisLog
+from linewatch.eventlog.redis import CLAIM_IDLE_MS, RedisLog
 from linewatch.events import PARTITIONS
 
 log = logging.getLogger(__name__)

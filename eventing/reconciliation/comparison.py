@@ -16,7 +16,7 @@ from typing import Final
 
 from eventing.reconciliation.unmatched import BATCH, Unmatched, highest, lowest
 from eventing.topology import Source
-from linewatch.eventlog.choice import Log
+from linewatch.eventlog.protocol import EventLog
 from linewatch.eventlog.record import Entry
 from linewatch.events import Record
 
@@ -54,7 +54,7 @@ class Comparison:
 
     def __init__(
         self,
-        event_log: Log,
+        event_log: EventLog,
         source: Source,
         scores: str,
         most: int = BATCH,
@@ -152,7 +152,8 @@ class Comparison:
                 return
             begin = self._log.since(topic, max(0, batch.begin_ms - _CLOCKS_MS))
             # A dead letter that was replayed tells of its utterance no more.
-            begin = highest(begin, self._log.settled(topic, self._source.replay_group))
+            replayed = self._source.dead_letters.group
+            begin = highest(begin, self._log.settled(topic, replayed))
             if partition is not None:
                 begin = {each: at for each, at in begin.items() if each == partition}
             self._cross_off(batch, self._log.between(topic, begin))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -331,9 +331,28 @@ def from_http(headers: Mapping[str, str], body: bytes) -> CloudEvent:
     structured = is_structured(lower.get("content-type", ""))
     if not structured and "ce-specversion" not in lower:
         raise BadEvent("this is no CloudEvent: send ce-* headers or application/cloudevents+json")
+    read = http.from_structured if structured else http.from_binary
+    return _read(lambda: read(http.HTTPMessage(lower, body), _FORMAT, _as_sent))
+
+
+def from_record(record: Record) -> CloudEvent:
+    """Read what `to_record` wrote, or any Kafka client: binary or structured content mode.
+
+    Raises:
+        BadEvent: it is no CloudEvent of version 1.0, or its JSON cannot be read.
+    """
+    headers = {name.lower(): value for name, value in record.headers.items()}
+    structured = is_structured(headers.get("content-type", b"").decode("latin-1"))
+    if not structured and "ce_specversion" not in headers:
+        raise BadEvent("the record is no CloudEvent: it has no header ce_specversion")
+    message = kafka.KafkaMessage(headers, record.key or None, record.value)
+    read = kafka.from_structured if structured else kafka.from_binary
+    return _read(lambda: read(message, _FORMAT, _as_sent))
+
+
+def _read(read: Callable[[], object]) -> CloudEvent:
     try:
-        read = http.from_structured if structured else http.from_binary
-        event = read(http.HTTPMessage(lower, body), _FORMAT, _as_sent)
+        event = read()
     except CloudEventValidationError as error:
         raise BadEvent(f"the CloudEvent is not valid: {_messages(error)}") from error
     except _UNREADABLE as error:

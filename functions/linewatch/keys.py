@@ -10,6 +10,9 @@ from typing import Final
 
 from linewatch.calls import ChannelKey
 
+#: The stream of entries that are no record or that the log refused, each with its
+#: ``reason``. It lies in Redis: what Kafka refused, it would refuse in another topic too.
+UNREADABLE: Final = "unreadable"
 POD_LEASE_MS: Final = 1500
 POD_RENEW_S: Final = 0.3
 PARTIAL_EXPIRES_MS: Final = 10_000

@@ -26,8 +26,8 @@ from eventing import topics
 from eventing.scaling.replica import free_port
 from linewatch import events
 from linewatch.calls import Channel, ChannelKey, Utterance
-from linewatch.eventlog.brokers import KafkaLogWriter
 from linewatch.eventlog.kafka import KafkaLog
+from linewatch.eventlog.kafka_writer import KafkaLogWriter
 from linewatch.events import Record
 from tests.bench.bench_road import LATENCY_LINES, latencies_ms
 from tests.bench.bench_sentiment import TEXTS

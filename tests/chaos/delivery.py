@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 from infra.launcher.tether import tethered
 from linewatch import events, keys
 from linewatch.calls import Channel, ChannelKey, Utterance
-from linewatch.decoder.outbox.relay import RedisLogWriter, connect
+from linewatch.eventlog.redis_writer import RedisLogWriter, connect
 from linewatch.events import PARTITIONS
 from tests.support.decoders import ROOT, STARTED_AT_MS
 from tests.support.loopback import serving

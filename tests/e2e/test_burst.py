@@ -13,7 +13,7 @@ from infra.launcher.redis_server import free_port
 from linewatch import events, keys
 from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, Utterance
-from linewatch.decoder.outbox.relay import RedisLogWriter, connect
+from linewatch.eventlog.redis_writer import RedisLogWriter, connect
 from tests.support.decoders import ROOT, STARTED_AT_MS, eventually
 
 CALLS, EACH = 20, 10

@@ -138,7 +138,7 @@ def test_spoken_secret_stays_in_events(redis_url, tmp_path, kept):
         _call(f"http://127.0.0.1:{roles.ports['decoder']}")
         log.publish([_poisoned()])
         eventually(lambda: NUMBER in str(board.detail("default", CALL)), 90)
-        (letter,) = eventually(lambda: log.letters(sentiment), 90)
+        (letter,) = eventually(lambda: log.letters(sentiment.dead_letters), 90)
         eventually(lambda: any(row.ended_at_ms for row in board.snapshot("default").rows), 60)
         shown = [roles.text(name, "/metrics") for name in roles.ports]
         shown += [roles.text("activator", f"/{name}/metrics") for name in ("sentiment", "board")]

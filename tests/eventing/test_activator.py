@@ -18,8 +18,8 @@ from eventing import topology
 from eventing.activator import Activator, ActivatorSettings, create, main, pairs
 from eventing.scaling.replica import free_port
 from linewatch import keys, settings
-from linewatch.decoder.outbox.relay import connect
 from linewatch.eventlog.redis import RedisLog
+from linewatch.eventlog.redis_writer import connect
 from tests.eventing.subscriber import until
 from tests.support.source import ROOT
 

@@ -8,10 +8,11 @@ from eventing import dead_letters, topics, topology
 from eventing.delivery.kafkasource_request import Failure, dead_letter, event_of
 from eventing.scaling.replica import free_port
 from linewatch import keys
-from linewatch.decoder.outbox.relay import UNREADABLE, connect
 from linewatch.eventlog.record import Entry
 from linewatch.eventlog.redis import RedisLog
+from linewatch.eventlog.redis_writer import connect
 from linewatch.events import Record
+from linewatch.keys import UNREADABLE
 from tests.eventing.subscriber import record
 from tests.support.kafka_broker import write_manifests
 

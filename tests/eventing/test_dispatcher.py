@@ -19,10 +19,11 @@ from eventing.dispatcher import Dispatcher, DispatcherSettings, main
 from eventing.scaling.replica import free_port
 from infra.launcher import redis_server
 from linewatch import keys, settings
-from linewatch.decoder.outbox.relay import connect
 from linewatch.errors import StoreUnavailable
 from linewatch.eventlog.kafka import KafkaLog
-from linewatch.eventlog.redis import Group, RedisLog
+from linewatch.eventlog.protocol import Group
+from linewatch.eventlog.redis import RedisLog
+from linewatch.eventlog.redis_writer import connect
 from tests.eventing.subscriber import Subscriber, record, until
 from tests.support.kafka_broker import write_manifests
 from tests.support.source import ROOT

@@ -18,9 +18,10 @@ from infra import redis_users
 from infra.launcher import redis_server
 from linewatch.board.store import Board
 from linewatch.calls import CallStart, Channel
-from linewatch.decoder.outbox.relay import connect
 from linewatch.errors import StoreUnavailable
-from linewatch.eventlog.redis import Group, RedisLog
+from linewatch.eventlog.protocol import Group
+from linewatch.eventlog.redis import RedisLog
+from linewatch.eventlog.redis_writer import connect
 from linewatch.events import call_started, to_record
 from tests.linewatch.decoder.pods import tried
 from tests.support import fakes

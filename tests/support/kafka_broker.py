@@ -15,8 +15,9 @@ from pathlib import Path
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from eventing import topology
-from linewatch.eventlog.brokers import Brokers, KafkaLogWriter
+from linewatch.eventlog.brokers import Brokers
 from linewatch.eventlog.kafka import KafkaLog
+from linewatch.eventlog.kafka_writer import KafkaLogWriter
 from linewatch.events import Record
 from linewatch.settings import KafkaSettings, load
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from linewatch.decoder.http.tenants import Tenants
 from linewatch.decoder.metrics import Metrics
-from linewatch.decoder.outbox.relay import LogWriter, RedisLogWriter, Relay, connect
+from linewatch.decoder.outbox.relay import Relay
 from linewatch.decoder.ownership.cookies import Cookies, Forwarder, Passes
 from linewatch.decoder.ownership.housekeeping import Facts, Pod
 from linewatch.decoder.ownership.live import Ears
@@ -23,7 +23,10 @@ from linewatch.decoder.ownership.watchdog import Watchdog
 from linewatch.decoder.recognition.recognizer import Recognizers
 from linewatch.decoder.store.store import Store
 from linewatch.errors import SettingsError
-from linewatch.eventlog.brokers import Brokers, KafkaLogWriter
+from linewatch.eventlog.brokers import Brokers
+from linewatch.eventlog.kafka_writer import KafkaLogWriter
+from linewatch.eventlog.protocol import LogWriter
+from linewatch.eventlog.redis_writer import RedisLogWriter, connect
 from linewatch.events import TOPICS
 from linewatch.secret_file import SecretFile
 from linewatch.settings import DecoderSettings, check_bind, is_loopback, path, token_lines

@@ -1,8 +1,4 @@
-"""The event log in Kafka: what the dispatcher, the sink and the commands need of it.
-
-This is the only module of ``eventing`` that knows Kafka; the log in Redis stands
-behind the same methods.
-"""
+"""The event log in Kafka; see `linewatch.eventlog.protocol`."""
 
 from __future__ import annotations
 
@@ -10,37 +6,34 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
     KafkaError,
     NotCoordinatorError,
 )
-from kafka.structs import OffsetAndMetadata
 
-from eventing.topology import Source
 from linewatch.errors import Unavailable
-from linewatch.eventlog.brokers import Brokers, KafkaLogWriter
+from linewatch.eventlog.brokers import Brokers
+from linewatch.eventlog.kafka_member import (
+    Holder,
+    KafkaMember,
+    Membership,
+    entry_of,
+    offsets_of,
+    translated,
+)
+from linewatch.eventlog.kafka_writer import KafkaLogWriter
+from linewatch.eventlog.protocol import DeadLetters, Group, Member
 from linewatch.eventlog.record import Entry
 from linewatch.events import Record
 
 _ANSWER_S: Final = 5.0
 _TURN_S: Final = 1.0
-_CLOSE_S: Final = 2.0
-#: A member that was killed leaves its partitions unread for so long.
-_SESSION_S: Final = 8.0
-#: A topic made later is found within so long.
-_METADATA_S: Final = 10.0
-#: Hand out at once all that was fetched, and fetch little: of several partitions that are paused
-#: half handed out, kafka-python 3.0.12 goes on with one alone (its slot for them stays taken).
-_HANDED_OUT: Final = 1_000_000
-_FETCHED_BYTES: Final = 65_536
 _AGAIN_S: Final = 0.1
 _NO_WAIT_MS: Final = 10
 #: How much of a topic's retention is looked at when its records are compared.
@@ -55,137 +48,10 @@ _NOT_YET: Final = (
 _Spans = Mapping[TopicPartition, tuple[int, int]]
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (KafkaError, RuntimeError) as error:
-        how = "is away" if getattr(error, "retriable", True) else "refuses"
-        raise Unavailable(f"Kafka {how}: {type(error).__name__}") from error
-
-
-def _entry(read: Any) -> Entry:  # noqa: ANN401 - kafka-python has no types
-    headers = {name.encode(): value or b"" for name, value in read.headers}
-    own = {b"topic": read.topic.encode(), b"key": read.key or b"", b"value": read.value or b""}
-    return Entry(read.partition, read.offset, {**headers, **own}, read.timestamp)
-
-
-class Holder(Protocol):
-    """What reads a source, and is told how its share of the partitions changes."""
-
-    def give_up(self, partitions: Iterable[int]) -> Mapping[int, int]:
-        """Forget *partitions*, that are another's from now on; return the offsets to commit."""
-        ...
-
-    def committed(self, offsets: Mapping[int, int]) -> None:
-        """Note that Kafka keeps *offsets* by partition."""
-        ...
-
-
-class _Handover(AsyncConsumerRebalanceListener):  # type: ignore[misc] # kafka-python has no types
-    """Commits what is settled before the partitions are another's, and nothing afterwards."""
-
-    def __init__(self, topic: str, holder: Holder) -> None:
-        self._topic = topic
-        self._holder = holder
-        self.consumer: KafkaConsumer | None = None
-
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Commit, while we are still the member that may."""
-        offsets = self._holder.give_up([each.partition for each in revoked])
-        if offsets and self.consumer is not None:
-            with contextlib.suppress(KafkaError):
-                await self.consumer.commit_async(_offsets(self._topic, offsets))
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Nothing: reading begins at what is committed."""
-
-    async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        """Forget them: another may have committed beyond us already."""
-        self._holder.give_up([each.partition for each in lost])
-
-
-def _offsets(topic: str, offsets: Mapping[int, int]) -> dict[TopicPartition, OffsetAndMetadata]:
-    return {TopicPartition(topic, p): OffsetAndMetadata(o, "", -1) for p, o in offsets.items()}
-
-
-class Feed:
-    """One source's membership in its consumer group; every method is for one thread."""
-
-    def __init__(self, brokers: Brokers, source: Source, holder: Holder, name: str) -> None:
-        self._topic = source.topic
-        self._holder = holder
-        self._consumer: Any = brokers.connect(
-            KafkaConsumer,
-            client_id=name,
-            group_id=source.group,
-            allow_auto_create_topics=False,
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            heartbeat_interval_ms=int(_SESSION_S * 250),
-            max_partition_fetch_bytes=_FETCHED_BYTES,
-            max_poll_records=_HANDED_OUT,
-            metadata_max_age_ms=int(_METADATA_S * 1000),
-            metrics_enabled=False,
-            request_timeout_ms=int(_ANSWER_S * 2000),
-            session_timeout_ms=int(_SESSION_S * 1000),
-        )
-        handover = _Handover(source.topic, holder)
-        handover.consumer = self._consumer
-        self._consumer.subscribe([source.topic], listener=handover)
-        self._await_topic()
-
-    def _await_topic(self) -> None:
-        """Learn the topic's partitions: a leader that joins before gives out none."""
-        with _translated():
-            if self._consumer.partitions_for_topic(self._topic):
-                return
-        self.close({})
-        raise Unavailable(f"Kafka has no topic {self._topic}")
-
-    def poll(self, wait_s: float) -> list[Entry]:
-        """Return what was fetched, waiting up to *wait_s* for it; keeps the membership alive."""
-        with _translated():
-            found = self._consumer.poll(timeout_ms=int(wait_s * 1000))
-        return [_entry(each) for several in found.values() for each in several]
-
-    def pause(self, partitions: Iterable[int]) -> bool:
-        """Fetch from none of *partitions* and from all others; tell whether any are left."""
-        with _translated():
-            ours = self._consumer.assignment()
-            wanted = {TopicPartition(self._topic, each) for each in partitions} & ours
-            paused = self._consumer.paused()
-            if wanted - paused:
-                self._consumer.pause(*(wanted - paused))
-            if (paused & ours) - wanted:
-                self._consumer.resume(*((paused & ours) - wanted))
-        return bool(ours - wanted) or not ours
-
-    def commit(self, offsets: Mapping[int, int]) -> None:
-        """Commit in the background; `Holder.committed` hears of it at a later `poll`."""
-        if not offsets:
-            return
-
-        def done(_: object, outcome: object) -> None:
-            if not isinstance(outcome, Exception):
-                self._holder.committed(offsets)
-
-        with _translated():
-            self._consumer.commit_async(_offsets(self._topic, offsets), callback=done)
-
-    def close(self, offsets: Mapping[int, int]) -> None:
-        """Commit *offsets* if that works at once, and leave the group."""
-        with contextlib.suppress(KafkaError, RuntimeError):
-            wait_ms = int(_CLOSE_S * 1000)
-            try:
-                if offsets:
-                    self._consumer.commit(_offsets(self._topic, offsets), timeout_ms=wait_ms)
-            finally:
-                self._consumer.close(autocommit=False, timeout_ms=wait_ms)
-
-
 class KafkaLog:
     """The whole event log. Every method raises `Unavailable` while Kafka is away."""
+
+    is_trimmed_by_lags = False
 
     def __init__(self, brokers: Brokers, wait_s: float = _ANSWER_S) -> None:
         self.brokers = brokers
@@ -200,9 +66,17 @@ class KafkaLog:
         """Write *records* to their topics; another error than `Unavailable` is a refusal."""
         self._writer.publish(records)
 
-    def feed(self, source: Source, holder: Holder, name: str) -> Feed:
-        """Return a membership in *source*'s group, under *name* in the broker's log."""
-        return Feed(self.brokers, source, holder, name)
+    def check(self, topics: Iterable[str]) -> None:
+        """Return once a broker lets us in and has *topics*; see `Brokers.check`."""
+        self.brokers.check(topics)
+
+    def member(self, group: Group) -> Member:
+        """Join *group* and return what it gives this member to read."""
+        return KafkaMember(self.brokers, group)
+
+    def join(self, group: Group, holder: Holder) -> Membership:
+        """Return a membership in *group* for one that settles in any order."""
+        return Membership(self.brokers, group, holder)
 
     def ping(self) -> None:
         """Return if a broker answers."""
@@ -215,26 +89,22 @@ class KafkaLog:
         )
         return found
 
-    def dead(self, source: Source) -> int:
-        """Return how many dead letters of *source* were not replayed."""
-        topic = source.delivery.dead_letter_topic
-        return int(self._ask(lambda admin: self._lag(admin, topic, source.replay_group)))
+    def dead(self, letters: DeadLetters) -> int:
+        """Return how many of *letters* were not replayed."""
+        return int(self._ask(lambda admin: self._lag(admin, letters.topic, letters.group)))
 
-    def letters(self, source: Source) -> list[Entry]:
-        """Return the dead letters of *source* that were not replayed, oldest first."""
-        topic = source.delivery.dead_letter_topic
-        spans = self._ask(lambda admin: self._spans(admin, topic, source.replay_group))
+    def letters(self, letters: DeadLetters) -> list[Entry]:
+        """Return those of *letters* that were not replayed, oldest first."""
+        spans = self._ask(lambda admin: self._spans(admin, letters.topic, letters.group))
         found = self._read({each: span for each, span in spans.items() if span[0] < span[1]})
         return sorted(found, key=lambda entry: (entry.written_at_ms, entry.place))
 
-    def replayed(self, source: Source, letter: Entry) -> None:
-        """Commit, in the source's replay group, that the partition is replayed up to *letter*.
+    def replayed(self, letters: DeadLetters, letter: Entry) -> None:
+        """Commit, in the group that replays, that the partition is replayed up to *letter*.
 
         Kafka deletes no single record: what is not replayed is what lies beyond.
         """
-        topic = source.delivery.dead_letter_topic
-        offsets = {letter.partition: letter.offset + 1}
-        self.settle(topic, source.replay_group, offsets)
+        self.settle(letters.topic, letters.group, {letter.partition: letter.offset + 1})
 
     def settled(self, topic: str, group: str) -> dict[int, int]:
         """Return, by partition, the offset below which *group* settled everything."""
@@ -243,7 +113,7 @@ class KafkaLog:
 
     def settle(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
         """Let *group*, of which nobody is a member, have settled everything below *offsets*."""
-        self._ask(lambda admin: admin.alter_group_offsets(group, _offsets(topic, offsets)))
+        self._ask(lambda admin: admin.alter_group_offsets(group, offsets_of(topic, offsets)))
 
     def since(self, topic: str, time_ms: int) -> dict[int, int]:
         """Return, by partition, the first offset written at *time_ms* or later."""
@@ -288,7 +158,7 @@ class KafkaLog:
                 self._made = self.brokers.connect(
                     KafkaAdminClient, self._wait_s, request_timeout_ms=wait_ms
                 )
-            with _translated():
+            with translated():
                 return self._answer(question, time.monotonic() + self._wait_s)
         except Unavailable:
             self._forget_admin()
@@ -348,12 +218,12 @@ class KafkaLog:
             return
         consumer: Any = self._idle.pop() if self._idle else self._consumer()
         try:
-            with _translated():
+            with translated():
                 consumer.assign(list(spans))
                 for each, (begin, _) in spans.items():
                     consumer.seek(each, begin)
                 for each in _read_up_to(consumer, spans, self._wait_s):
-                    yield _entry(each)
+                    yield entry_of(each)
         finally:
             self._idle.append(consumer)
 

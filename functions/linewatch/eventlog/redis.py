@@ -1,7 +1,6 @@
 """The local event log: Redis streams, one a partition of a topic, read by consumer groups.
 
-This is the only module of ``eventing`` that knows Redis; the log in Kafka stands
-behind the same methods.
+See `linewatch.eventlog.protocol`.
 """
 
 from __future__ import annotations
@@ -10,16 +9,16 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError, ResponseError
 
-from eventing.topology import KEPT_S, Source
 from linewatch import keys
-from linewatch.decoder.outbox.relay import RedisLogWriter, connect
 from linewatch.errors import StoreUnavailable
+from linewatch.eventlog.protocol import KEPT_S, DeadLetters, Group, Member
 from linewatch.eventlog.record import Entry
+from linewatch.eventlog.redis_member import RedisMember
+from linewatch.eventlog.redis_writer import RedisLogWriter, connect
 from linewatch.events import PARTITIONS, Record
 
 if TYPE_CHECKING:
@@ -100,15 +99,6 @@ return lags
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A consumer group on one topic, and the name this process reads it under."""
-
-    topic: str
-    name: str
-    consumer: str
-
-
 def _entry(partition: int, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
     ms, _, sequence = entry_id.decode().partition("-")
     return Entry(partition, int(ms) * _A_MS + int(sequence), fields, int(ms))
@@ -142,6 +132,8 @@ def _translated() -> Iterator[None]:
 class RedisLog:
     """The whole event log. Every method raises `StoreUnavailable` while Redis is away."""
 
+    is_trimmed_by_lags = True
+
     def __init__(self, client: Redis) -> None:
         # Streams' replies have no useful types in redis-py.
         self._client: Any = client
@@ -173,6 +165,13 @@ class RedisLog:
                 except ResponseError as error:
                     if "BUSYGROUP" not in str(error):
                         raise
+
+    def check(self, topics: Iterable[str]) -> None:
+        """Return at once: a topic is made by its first record."""
+
+    def member(self, group: Group) -> Member:
+        """Join *group* and return what it gives this member to read."""
+        return RedisMember(self, group)
 
     def read(
         self, group: Group, partitions: Iterable[int] = _ALL, count: int = 1, wait_s: float = 0.0
@@ -245,7 +244,7 @@ class RedisLog:
         """Return each one's lag in entries, and drop what every one of *groups* acknowledged.
 
         What is younger than `COMPARED_S` stays, unless memory is short. A topic without groups
-        keeps its last `KEPT` records, each for `topology.KEPT_S`.
+        keeps its last `KEPT` records, each for `KEPT_S`.
         """
         oldest_ms = round((time.time() - KEPT_S) * 1000)
         kept_ms = self._trim_to_ms(topic) if groups else 0
@@ -336,18 +335,18 @@ class RedisLog:
         ]
         return sorted(found, key=lambda entry: entry.offset)
 
-    def dead(self, source: Source) -> int:
-        """Return how many dead letters of *source* were not replayed."""
-        return self.count(source.delivery.dead_letter_topic)
+    def dead(self, letters: DeadLetters) -> int:
+        """Return how many of *letters* were not replayed."""
+        return self.count(letters.topic)
 
-    def letters(self, source: Source) -> list[Entry]:
-        """Return the dead letters of *source* that were not replayed, oldest first."""
-        return self.entries(source.delivery.dead_letter_topic)
+    def letters(self, letters: DeadLetters) -> list[Entry]:
+        """Return those of *letters* that were not replayed, oldest first."""
+        return self.entries(letters.topic)
 
-    def replayed(self, source: Source, letter: Entry) -> None:
+    def replayed(self, letters: DeadLetters, letter: Entry) -> None:
         """Remove *letter*, which was replayed."""
         with _translated():
-            stream = keys.log(source.delivery.dead_letter_topic, letter.partition)
+            stream = keys.log(letters.topic, letter.partition)
             self._client.xdel(stream, _id(letter.offset))
 
     def report(self, role: str, fields: Mapping[str, int]) -> None:

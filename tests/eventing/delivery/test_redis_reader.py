@@ -13,8 +13,9 @@ from eventing.delivery.workers import Hands
 from eventing.metrics import DispatcherMeters
 from eventing.scaling.replica import free_port
 from linewatch import keys
-from linewatch.decoder.outbox.relay import connect
-from linewatch.eventlog.redis import Group, RedisLog
+from linewatch.eventlog.protocol import Group
+from linewatch.eventlog.redis import RedisLog
+from linewatch.eventlog.redis_writer import connect
 from linewatch.events import PARTITIONS
 from tests.eventing.subscriber import Subscriber, record, source, until
 

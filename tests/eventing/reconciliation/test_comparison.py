@@ -21,7 +21,8 @@ from infra.launcher import redis_server
 from infra.launcher.tether import tethered
 from linewatch import events, settings
 from linewatch.eventlog import choice
-from linewatch.eventlog.choice import Log, LogSettings
+from linewatch.eventlog.choice import LogSettings
+from linewatch.eventlog.protocol import EventLog
 from linewatch.events import Record
 from tests.bench.sentiment_service import service
 from tests.eventing.said import letter, score, utterance
@@ -37,7 +38,7 @@ _LATER_MS = 3_600_000
 class Road:
     """A log with topics of its own, its source of utterances, and what a role is told of it."""
 
-    log: Log
+    log: EventLog
     source: Source
     scores: str
     env: dict[str, str]
@@ -103,7 +104,7 @@ def _road(request, tmp_path):
         assert topics.main(env) == 0
         known = topology.load(tmp_path)
     source = known.source("sentiment")
-    with contextlib.closing(choice.at(settings.load(LogSettings, env), 60)) as event_log:
+    with contextlib.closing(choice.open_log(settings.load(LogSettings, env), 60)) as event_log:
         yield Road(event_log, source, known.sinks["scores"], env)
 
 
@@ -241,9 +242,9 @@ def test_replayed_letter_tells_no_more(road):
     road.bury(made)
     road.settle()
     assert road.run() == (Found(0, 0), [])
-    (dead,) = road.log.letters(road.source)
+    (dead,) = road.log.letters(road.source.dead_letters)
     road.log.publish([made])
-    road.log.replayed(road.source, dead)
+    road.log.replayed(road.source.dead_letters, dead)
     assert road.run() == (Found(0, 0), [])
     road.settle()
     assert road.run() == (Found(1, 0), [("a", 0)])

@@ -12,7 +12,8 @@ import pytest
 from kafka import KafkaAdminClient
 
 from linewatch.errors import BadEvent, NotFound, SettingsError, TooLarge, Unavailable
-from linewatch.eventlog.brokers import MOST_BYTES, Brokers, KafkaLogWriter
+from linewatch.eventlog.brokers import Brokers
+from linewatch.eventlog.kafka_writer import MOST_BYTES, KafkaLogWriter
 from linewatch.events import Record
 from linewatch.settings import KafkaSettings, load
 from tests.support.kafka_broker import unique

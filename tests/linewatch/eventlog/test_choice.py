@@ -17,14 +17,14 @@ def _told(**env):
 
 def test_brokers_mean_kafka():
     """With brokers set the log is Kafka, and nothing is connected before it is used."""
-    found = choice.at(_told(KAFKA_BROKERS="127.0.0.1:1,127.0.0.1:2"))
+    found = choice.open_log(_told(KAFKA_BROKERS="127.0.0.1:1,127.0.0.1:2"))
     assert isinstance(found, KafkaLog)
     found.close()
 
 
 def test_no_brokers_mean_redis():
     """Without brokers the log is in Redis."""
-    found = choice.at(_told())
+    found = choice.open_log(_told())
     assert isinstance(found, RedisLog)
     found.close()
 
@@ -39,4 +39,4 @@ def test_wrong_brokers_are_told(brokers):
 def test_unfit_settings_are_told():
     """Settings that do not go together are refused as the log is chosen."""
     with pytest.raises(SettingsError, match="go together"):
-        choice.at(_told(KAFKA_BROKERS="127.0.0.1:1", KAFKA_SASL_MECHANISM="PLAIN"))
+        choice.open_log(_told(KAFKA_BROKERS="127.0.0.1:1", KAFKA_SASL_MECHANISM="PLAIN"))

@@ -13,16 +13,24 @@ from eventing.delivery.kafka_reader import Subscription
 from eventing.delivery.workers import Hands
 from eventing.metrics import DispatcherMeters
 from linewatch import keys
-from linewatch.decoder.outbox.relay import Relay, connect
+from linewatch.decoder.outbox.relay import Relay
 from linewatch.errors import Unavailable
-from linewatch.eventlog.brokers import Brokers, KafkaLogWriter
+from linewatch.eventlog.brokers import Brokers
 from linewatch.eventlog.kafka import KafkaLog
+from linewatch.eventlog.kafka_writer import KafkaLogWriter
+from linewatch.eventlog.protocol import Group
+from linewatch.eventlog.redis_writer import connect
 from linewatch.events import PARTITIONS, Record
 from linewatch.settings import KafkaSettings, load
 from tests.eventing.subscriber import Subscriber, record, source, until
 from tests.support.kafka_broker import unique
 
 _SOON_S = 60
+
+
+def group_of(told):
+    """The group of a source, as this test reads it."""
+    return Group(told.topic, told.group, "test")
 
 
 @pytest.fixture(name="function")
@@ -58,7 +66,7 @@ def _run(kafka, function):
         courier = Courier(told, function.url, stopping)
         hands = Hands(told, courier, log, stopping, DispatcherMeters())
         subscription = Subscription(
-            hands, lambda own: log.feed(told, own, "test"), stopping, commit_s=0.2
+            hands, lambda own: log.join(group_of(told), own), stopping, commit_s=0.2
         )
         started.append((subscription, stopping, log))
         subscription.start()
@@ -115,7 +123,7 @@ def test_entry_is_record_as_written(log, told):
     made = Record(told.topic, "call-1", {"ce_id": b"1", "content-type": b"application/json"}, b"{}")
     before_ms = time.time() * 1000
     log.publish([made, made])
-    feed = log.feed(told, Holder(), "test")
+    feed = log.join(group_of(told), Holder())
     first, second = _polled(feed, 2)
     feed.close({})
     assert Record.of_fields(first.fields) == made
@@ -127,14 +135,14 @@ def test_commit_is_told_and_kept(kafka, log, told):
     """A commit comes back as committed, and the next member of the group begins there."""
     _publish(log, told, ["call-1", "call-1", "call-1"])
     holder = Holder()
-    feed = log.feed(told, holder, "test")
+    feed = log.join(group_of(told), holder)
     first, *_ = _polled(feed, 3)
     feed.commit({first.partition: first.offset + 1})
     until(lambda: feed.poll(0.05) or holder.kept, within_s=_SOON_S)
     assert holder.kept == {first.partition: first.offset + 1}
     feed.close({first.partition: first.offset + 2})
     assert kafka.committed(told.group) == {first.partition: first.offset + 2}
-    feed = log.feed(told, Holder(), "test")
+    feed = log.join(group_of(told), Holder())
     (left,) = _polled(feed, 1)
     feed.close({})
     assert left.offset == first.offset + 2
@@ -142,7 +150,7 @@ def test_commit_is_told_and_kept(kafka, log, told):
 
 def test_paused_partitions_stay_quiet(log, told):
     """A paused partition gives nothing until it is resumed; the others go on."""
-    feed = log.feed(told, Holder(), "test")
+    feed = log.join(group_of(told), Holder())
     _publish(log, told, ["call-1"])
     (entry,) = _polled(feed, 1)
     assert feed.pause([entry.partition])
@@ -170,16 +178,16 @@ def test_dead_letters_are_replayed_once(log, told, function, run):
     for number in range(4):
         log.publish([record(f"call-{number}", told.delivery.dead_letter_topic)])
         time.sleep(0.003)
-    assert log.dead(told) == 4
-    letters = log.letters(told)
+    assert log.dead(told.dead_letters) == 4
+    letters = log.letters(told.dead_letters)
     assert [each.fields[b"key"] for each in letters] == [b"call-%d" % n for n in range(4)]
-    log.replayed(told, letters[0])
-    assert log.letters(told) == letters[1:]
+    log.replayed(told.dead_letters, letters[0])
+    assert log.letters(told.dead_letters) == letters[1:]
     for letter in letters[1:]:
-        log.replayed(told, letter)
-    assert (log.dead(told), log.letters(told)) == (0, [])
+        log.replayed(told.dead_letters, letter)
+    assert (log.dead(told.dead_letters), log.letters(told.dead_letters)) == (0, [])
     log.publish([record("call-9", told.delivery.dead_letter_topic)])
-    assert log.dead(told) == 1
+    assert log.dead(told.dead_letters) == 1
 
 
 def test_poison_is_one_dead_letter(kafka, log, told, function, run):
@@ -187,7 +195,7 @@ def test_poison_is_one_dead_letter(kafka, log, told, function, run):
     function.answers = [(422, {"kne-reason": "bad-schema"}, b"")]
     run(told)
     _publish(log, told, ["poison"])
-    until(lambda: log.dead(told) == 1, within_s=_SOON_S)
+    until(lambda: log.dead(told.dead_letters) == 1, within_s=_SOON_S)
     _publish(log, told, ["call-1", "poison"])
     until(lambda: log.lags(told.topic, [told.group]) == (0,), within_s=_SOON_S)
     (letter,) = kafka.read(told.delivery.dead_letter_topic)
@@ -197,7 +205,7 @@ def test_poison_is_one_dead_letter(kafka, log, told, function, run):
 
 def test_slow_function_keeps_membership(log, told, function, run, monkeypatch):
     """Deliveries that hang longer than a session lasts cost no membership: nothing comes twice."""
-    monkeypatch.setattr("linewatch.eventlog.kafka._SESSION_S", 5.0)
+    monkeypatch.setattr("linewatch.eventlog.kafka_member._SESSION_S", 5.0)
     function.gate.clear()
     _publish(log, told, [f"call-{n}" for n in range(70)])
     subscription, _ = run(patient(told))
@@ -246,8 +254,8 @@ def test_two_members_lose_nothing(log, told, function, run):
 def test_killed_member_is_replaced(log, told, function, run, monkeypatch):
     """What a member had in hand when it died is delivered by the next, once its session ended."""
     _publish(log, told, [f"call-{n}" for n in range(10)])
-    monkeypatch.setattr("linewatch.eventlog.kafka._SESSION_S", 2.0)
-    dead = log.feed(told, Holder(), "test")
+    monkeypatch.setattr("linewatch.eventlog.kafka_member._SESSION_S", 2.0)
+    dead = log.join(group_of(told), Holder())
     monkeypatch.undo()
     assert len(_polled(dead, 10)) == 10
     # Dies: nothing committed, nobody left the group.
@@ -353,7 +361,7 @@ def test_outage_is_unavailable():
         lambda: away.since("utterances", 0),
         lambda: away.kept_since_ms("utterances"),
         lambda: next(away.between("utterances", {0: 0}, {0: 1})),
-        lambda: away.feed(source(), Holder(), "test"),
+        lambda: away.join(group_of(source()), Holder()),
     ):
         with pytest.raises(Unavailable):
             question()

@@ -7,11 +7,11 @@ import time
 import pytest
 
 from eventing.scaling.replica import free_port
-from eventing.topology import KEPT_S
 from linewatch import keys
-from linewatch.decoder.outbox.relay import connect
 from linewatch.errors import StoreUnavailable
-from linewatch.eventlog.redis import COMPARED_S, KEPT, Group, RedisLog
+from linewatch.eventlog.protocol import KEPT_S, Group
+from linewatch.eventlog.redis import COMPARED_S, KEPT, RedisLog
+from linewatch.eventlog.redis_writer import connect
 from linewatch.events import PARTITIONS, Record
 from tests.eventing.subscriber import record, source
 
@@ -263,11 +263,11 @@ def test_replayed_letter_is_gone(log):
     """A dead letter that was replayed is neither counted nor listed any more."""
     told = source()
     log.publish([record(f"call-{number}", "dead-sentiment") for number in range(3)])
-    assert log.dead(told) == 3
-    first, *others = log.letters(told)
-    log.replayed(told, first)
-    assert log.letters(told) == others
-    assert log.dead(told) == 2
+    assert log.dead(told.dead_letters) == 3
+    first, *others = log.letters(told.dead_letters)
+    log.replayed(told.dead_letters, first)
+    assert log.letters(told.dead_letters) == others
+    assert log.dead(told.dead_letters) == 2
 
 
 def test_offsets_grow_numerically(log, client):

@@ -13,23 +13,19 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from linewatch import keys
 from linewatch.decoder.outbox.leases import Leases
-from linewatch.errors import LinewatchError, SettingsError, StoreUnavailable, Unavailable
+from linewatch.errors import LinewatchError, Unavailable
+from linewatch.eventlog.protocol import LogWriter
 from linewatch.events import Record
 
 log = logging.getLogger(__name__)
 
-#: The stream of entries that are no record or that the log refused, each with its
-#: ``reason``. It lies in Redis: what Kafka refused, it would refuse in another topic too.
-UNREADABLE: Final = "unreadable"
 UNREADABLE_KEPT: Final = 1_000
 _BATCH = 64
 #: A third of the lease: two renewals may fail.
@@ -38,8 +34,6 @@ _RENEW_S = keys.POD_LEASE_MS / 3000
 #: pod that cannot reach it loses them to one that can.
 _PATIENCE_S: Final = 1.0
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0)
-#: The client's own limit, 100, is below what THREADS may be; threads bound them.
-_MOST_CONNECTIONS: Final = 1_024
 _Entry = tuple[bytes, Mapping[bytes, bytes]]
 
 # A lease that ran out and that nobody took is taken again: what was acknowledged goes, once.
@@ -51,65 +45,6 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('XDEL', KEYS[2], unpack(ARGV, 3))
 return 1
 """
-
-
-def connect(url: str, timeout_s: float = 0.8) -> Redis:
-    """Return a client that fails within *timeout_s* and never retries by itself.
-
-    Raises:
-        SettingsError: no client can be made of the URL.
-    """
-    try:
-        return Redis.from_url(
-            url,
-            protocol=2,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s / 2,
-            retry=Retry(NoBackoff(), 0),
-            max_connections=_MOST_CONNECTIONS,
-        )
-    except ValueError as error:
-        raise SettingsError(f"REDIS_URL={url[:80]!r}: {error}") from error
-
-
-class LogWriter(Protocol):
-    """Where records go: the local event log, or Kafka."""
-
-    def publish(self, records: Sequence[Record]) -> None:
-        """Write *records* in their order; return once the log acknowledged them all.
-
-        Raises:
-            Unavailable: the log did not acknowledge; any of them may have been written.
-            LinewatchError: of any other kind: the log refuses one of them for good;
-                each of the others may have been written.
-        """
-        ...
-
-
-class RedisLogWriter:
-    """Writes to the local event log: one stream per partition of a topic."""
-
-    def __init__(self, client: Redis) -> None:
-        self._client = client
-
-    def publish(self, records: Sequence[Record]) -> None:
-        """Write all of *records*, or none of them where Redis is full or away.
-
-        Raises:
-            StoreUnavailable: Redis did not acknowledge.
-        """
-        if not records:
-            return
-        streams = {keys.log(record.topic, record.partition) for record in records}
-        try:
-            with self._client.pipeline(transaction=True) as pipe:
-                pipe.sadd(keys.LOGS, *streams)
-                for record in records:
-                    fields: dict[Any, Any] = dict(record.fields())
-                    pipe.xadd(keys.log(record.topic, record.partition), fields)
-                pipe.execute()
-        except RedisError as error:
-            raise StoreUnavailable(f"the event log is away: {type(error).__name__}") from error
 
 
 class Relay:
@@ -245,7 +180,7 @@ class Relay:
         ]
 
     def _set_aside(self, partition: int, fields: Mapping[bytes, bytes], reason: str) -> None:
-        stream = keys.log(UNREADABLE, partition)
+        stream = keys.log(keys.UNREADABLE, partition)
         kept: dict[Any, Any] = {**fields, b"reason": reason}
         self._client.sadd(keys.LOGS, stream)
         self._client.xadd(stream, kept, maxlen=UNREADABLE_KEPT)

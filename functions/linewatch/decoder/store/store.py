@@ -24,7 +24,6 @@ from linewatch.calls import (
     Gap,
     Step,
 )
-from linewatch.decoder.outbox.relay import connect
 from linewatch.decoder.recognition.session import Edge
 from linewatch.decoder.store import packed_steps
 from linewatch.decoder.store.answers import (
@@ -44,6 +43,7 @@ from linewatch.decoder.store.answers import (
 )
 from linewatch.decoder.store.scripts import Part, Scripts
 from linewatch.errors import NewerCheckpoint, StoreUnavailable
+from linewatch.eventlog.redis_writer import connect
 from linewatch.events import (
     PARTITIONS,
     Record,

@@ -8,7 +8,7 @@ import pytest
 
 from linewatch import keys
 from linewatch.decoder.outbox.leases import Leases, share
-from linewatch.decoder.outbox.relay import connect
+from linewatch.eventlog.redis_writer import connect
 from linewatch.events import PARTITIONS
 
 

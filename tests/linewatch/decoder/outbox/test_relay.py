@@ -12,9 +12,11 @@ from redis.exceptions import RedisError
 
 from infra.launcher import redis_server
 from linewatch import keys
-from linewatch.decoder.outbox.relay import UNREADABLE, RedisLogWriter, Relay, connect
+from linewatch.decoder.outbox.relay import Relay
 from linewatch.errors import StoreUnavailable, TooLarge, Unavailable
+from linewatch.eventlog.redis_writer import RedisLogWriter, connect
 from linewatch.events import PARTITIONS, Record, partition_of
+from linewatch.keys import UNREADABLE
 
 
 def _record(call="call-1", number=0, topic="utterances"):

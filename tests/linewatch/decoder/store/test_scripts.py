@@ -8,8 +8,8 @@ import pytest
 from redis.exceptions import RedisError, ResponseError
 
 from infra.launcher import redis_server
-from linewatch.decoder.outbox.relay import connect
 from linewatch.decoder.store.scripts import Scripts
+from linewatch.eventlog.redis_writer import connect
 from tests.support.decoders import eventually
 
 KEYS = ["s:own"]

@@ -1,0 +1,78 @@
+"""Which log is read, and by which readers a source of it is delivered."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from eventing.delivery.kafka_reader import Subscription
+from eventing.delivery.redis_reader import Lane, tracks
+from eventing.delivery.workers import Hands
+from linewatch.eventlog.brokers import Brokers
+from linewatch.eventlog.choice import LogSettings
+from linewatch.eventlog.kafka import KafkaLog
+from linewatch.eventlog.protocol import EventLog, Group
+from linewatch.eventlog.redis import RedisLog
+
+
+class Reader(Protocol):
+    """Reads a source, or a part of it, and delivers until it is stopped."""
+
+    @property
+    def in_hand(self) -> int:
+        """How many entries are being delivered."""
+        ...
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether it reads: it does not wait for the log."""
+        ...
+
+    def start(self) -> None:
+        """Begin on a thread of its own."""
+        ...
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until it has ended."""
+        ...
+
+
+ReadersOf = Callable[[Hands, Group, threading.Event], Sequence[Reader]]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """*log*, and what makes the readers of a source: for Hands, a group, and what stops them."""
+
+    log: EventLog
+    readers_of: ReadersOf
+
+
+def open_delivery(settings: LogSettings) -> Delivery:
+    """Return the log that *settings* name, with its readers.
+
+    Raises:
+        SettingsError: the settings cannot be used.
+    """
+    if settings.kafka_brokers:
+        return _kafka(KafkaLog(Brokers(settings)))
+    return _redis(RedisLog.at(settings.redis_url))
+
+
+def _kafka(log: KafkaLog) -> Delivery:
+    def readers_of(hands: Hands, group: Group, stopping: threading.Event) -> list[Subscription]:
+        return [Subscription(hands, lambda holder: log.join(group, holder), stopping)]
+
+    return Delivery(log, readers_of)
+
+
+def _redis(log: RedisLog) -> Delivery:
+    def readers_of(hands: Hands, group: Group, stopping: threading.Event) -> list[Lane]:
+        return [
+            Lane(hands, track, log, consumer=group.consumer, stopping=stopping)
+            for track in tracks(hands.source)
+        ]
+
+    return Delivery(log, readers_of)
