@@ -27,10 +27,10 @@ from eventing.topology import Source, Topology
 from linewatch import events, settings
 from linewatch.errors import LinewatchError, SettingsError
 from linewatch.eventlog import choice
-from linewatch.eventlog.choice import LogSettings
 from linewatch.eventlog.protocol import EventLog
 from linewatch.eventlog.record import Entry
 from linewatch.eventlog.redis import RedisLog
+from linewatch.eventlog.settings import LogSettings
 from linewatch.keys import UNREADABLE
 from linewatch.settings import setting
 

@@ -26,9 +26,9 @@ from eventing.metrics import DispatcherMeters, Outcome
 from eventing.topology import Source, Topology
 from linewatch import settings
 from linewatch.errors import SettingsError, Unavailable
-from linewatch.eventlog.choice import LogSettings
 from linewatch.eventlog.protocol import Group
 from linewatch.eventlog.redis import RedisLog
+from linewatch.eventlog.settings import LogSettings
 from linewatch.serving.health_port import HealthPort
 from linewatch.settings import setting
 

@@ -34,8 +34,9 @@ from linewatch.errors import (
     of_status,
     problem,
 )
-from linewatch.eventlog.choice import LogSettings, open_log
+from linewatch.eventlog.choice import open_log
 from linewatch.eventlog.protocol import EventLog
+from linewatch.eventlog.settings import LogSettings
 from linewatch.events import Record
 from linewatch.serving import metrics_text
 from linewatch.serving.readiness import Readiness

@@ -24,7 +24,8 @@ from linewatch import settings
 from linewatch.errors import LinewatchError, SettingsError, Unavailable
 from linewatch.eventlog.brokers import Brokers
 from linewatch.eventlog.protocol import KEPT_S
-from linewatch.settings import KafkaSettings, setting
+from linewatch.eventlog.settings import KafkaSettings
+from linewatch.settings import setting
 
 _IN_SYNC: Final = "min.insync.replicas"
 

@@ -11,10 +11,10 @@ from eventing.delivery.kafka_reader import Subscription
 from eventing.delivery.redis_reader import Lane, tracks
 from eventing.delivery.workers import Hands
 from linewatch.eventlog.brokers import Brokers
-from linewatch.eventlog.choice import LogSettings
 from linewatch.eventlog.kafka import KafkaLog
 from linewatch.eventlog.protocol import EventLog, Group
 from linewatch.eventlog.redis import RedisLog
+from linewatch.eventlog.settings import LogSettings
 
 
 class Reader(Protocol):

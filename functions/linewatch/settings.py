@@ -11,7 +11,6 @@ import ipaddress
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -28,7 +27,6 @@ BOOT_FAILED: Final = 4
 _TRUE: Final = {"1", "true", "yes", "on"}
 _FALSE: Final = {"0", "false", "no", "off", ""}
 _PORT_END: Final = 1 << 16
-_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 def setting(name: str, parse: Callable[[str], Any], default: str | None, meaning: str) -> Any:  # noqa: ANN401 - a field's default has the field's type
@@ -212,7 +210,7 @@ def addresses(raw: str) -> tuple[str, ...]:
     return found
 
 
-def _file(raw: str) -> str:
+def file(raw: str) -> str:
     """Parse a path at which a file can be read; an empty string stays empty."""
     if raw:
         try:
@@ -223,68 +221,6 @@ def _file(raw: str) -> str:
 
 
 REDIS_URL: Final = "redis://127.0.0.1:6379/0"
-
-
-@dataclass(frozen=True, slots=True)
-class KafkaSettings:
-    """Which event log, and how to be let in: the same in every role that reads or writes it."""
-
-    kafka_brokers: tuple[str, ...] = setting(
-        "KAFKA_BROKERS", addresses, "", "Kafka's addresses; none = the log in Redis"
-    )
-    kafka_ca: str = setting(
-        "SSL_CERT_PATH", _file, "", "PEM of the authority that signed the brokers'; set = TLS"
-    )
-    kafka_cert: str = setting("KAFKA_CLIENT_CERT", _file, "", "PEM of our own certificate")
-    kafka_key: str = setting("KAFKA_CLIENT_KEY", _file, "", "PEM of our certificate's key")
-    kafka_mechanism: str = setting(
-        "KAFKA_SASL_MECHANISM", one_of("", *_MECHANISMS), "", "how we log in; none = we do not"
-    )
-    kafka_username: str = setting("KAFKA_USERNAME", str, "", "the name we log in by")
-    kafka_password: str = setting("KAFKA_PASSWORD", str, "", "the password we log in by")
-    kafka_connect_s: float = setting(
-        "KAFKA_CONNECT_S", number(0.1, 600), "10", "how long it may take to let us in"
-    )
-    # gunicorn gives up a worker that does not start within a minute.
-    kafka_topics_s: float = setting(
-        "KAFKA_TOPICS_S", number(0, 45), "40", "how long a start waits for Kafka and its topics"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class DecoderSettings(KafkaSettings):
-    """What a decoder needs."""
-
-    model_path: Path = setting(
-        "VOSK_MODEL_PATH", path, None, "the prepared model: run `python -m infra.model`"
-    )
-    redis_url: str = setting(
-        "REDIS_URL", url("redis", "rediss", "unix"), REDIS_URL, "where sessions are kept"
-    )
-    bind: str = setting("BIND", str, "127.0.0.1", "the address to listen on")
-    port: int = setting("PORT", whole(1, 65535), "8080", "the port to listen on")
-    address: str = setting("POD_ADDRESS", url("http"), "", "how other decoders reach this one")
-    tokens: Mapping[str, str] = setting("TOKENS", tokens, "", "who may send; none = loopback only")
-    tokens_file: str = setting(
-        "TOKENS_FILE", _file, "", "the same in a file that is read again when it changes"
-    )
-    cookie_keys: tuple[str, ...] = setting(
-        "COOKIE_KEYS", some_names, None, "secrets that sign cookies: the first signs, all verify"
-    )
-    threads: int = setting("THREADS", whole(4, 256), "16", "requests served at once")
-    decoders: int = setting("DECODE_THREADS", whole(1, 256), "2", "decodes at once: the cores")
-    capacity: int = setting("CAPACITY", whole(1, 100_000), "60", "channels this pod takes")
-    outbox_limit: int = setting(
-        "OUTBOX_LIMIT", whole(1, 10_000_000), "100000", "records that may wait for the event log"
-    )
-    idle_s: float = setting("IDLE_S", number(1, 3600), "30", "a silent sender is given up then")
-    paused_s: float = setting("PAUSED_S", number(1, 86400), "3600", "a paused sender likewise")
-    deadline_s: float = setting(
-        "DECODE_DEADLINE_S", number(0.1, 60), "5", "of one decode, for each second of a long chunk"
-    )
-    keep_undecodable: int = setting(
-        "KEEP_UNDECODABLE", whole(0, 10_000), "0", "pieces of audio kept that killed a decoder"
-    )
 
 
 def token_lines(raw: str) -> Mapping[str, str]:

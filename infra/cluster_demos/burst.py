@@ -15,10 +15,11 @@ from typing import Final
 from linewatch.board.store import Board
 from linewatch.calls import CallEnd, CallStart, Channel, ChannelKey, EndReason, Utterance
 from linewatch.decoder.service import log_writer
+from linewatch.decoder.settings import DecoderSettings
 from linewatch.eventlog.protocol import LogWriter
 from linewatch.eventlog.redis_writer import connect
 from linewatch.events import Record, call_ended, call_started, to_record, utterance_final
-from linewatch.settings import DecoderSettings, load
+from linewatch.settings import load
 
 CALLS: Final = 20
 TENANT: Final = "default"

@@ -20,10 +20,11 @@ from linewatch.decoder.app import app_of
 from linewatch.decoder.outbox import relay
 from linewatch.decoder.ownership import cookies
 from linewatch.decoder.recognition import recognizer
+from linewatch.decoder.settings import DecoderSettings
 from linewatch.decoder.store import store as stores
 from linewatch.decoder.store.answers import Committed
 from linewatch.errors import StoreUnavailable
-from linewatch.settings import DecoderSettings, load
+from linewatch.settings import load
 from tests.chaos import unfenced
 from tests.chaos.points import Points
 from tests.chaos.starving import Starving

@@ -14,8 +14,8 @@ from linewatch import events, settings
 from linewatch.eventlog.brokers import Brokers
 from linewatch.eventlog.kafka import KafkaLog
 from linewatch.eventlog.redis import RedisLog
+from linewatch.eventlog.settings import KafkaSettings
 from linewatch.events import Record
-from linewatch.settings import KafkaSettings
 from tests.eventing.subscriber import record
 from tests.support.kafka_broker import write_manifests
 

@@ -18,12 +18,13 @@ from eventing.metrics import DispatcherMeters
 from linewatch.board import app as board_app
 from linewatch.decoder.app import app_of
 from linewatch.decoder.service import build
+from linewatch.decoder.settings import DecoderSettings
 from linewatch.gateway.__main__ import Gateway, GatewaySettings
 from linewatch.gateway.playing.pace import Clock
 from linewatch.sending.outlet import Outlet
 from linewatch.sentiment import app as sentiment_app
 from linewatch.sentiment.warmup import Warmup
-from linewatch.settings import DecoderSettings, load
+from linewatch.settings import load
 from tests.support import fakes
 from tests.support.source import ROOT
 

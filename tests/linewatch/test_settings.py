@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from linewatch import settings
 from linewatch.errors import SettingsError
-from linewatch.settings import KafkaSettings, load, setting
+from linewatch.eventlog.settings import KafkaSettings
+from linewatch.settings import load, setting
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import os
 from linewatch.decoder.app import app_of
 from linewatch.decoder.ownership import placing
 from linewatch.decoder.service import build
-from linewatch.settings import DecoderSettings, load
+from linewatch.decoder.settings import DecoderSettings
+from linewatch.settings import load
 from linewatch.tracing.choice import TracingSettings, tracer
 from tests.support.fakes import HashRecognizers, PoisonedRecognizers, SayingRecognizers
 

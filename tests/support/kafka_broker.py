@@ -18,8 +18,9 @@ from eventing import topology
 from linewatch.eventlog.brokers import Brokers
 from linewatch.eventlog.kafka import KafkaLog
 from linewatch.eventlog.kafka_writer import KafkaLogWriter
+from linewatch.eventlog.settings import KafkaSettings
 from linewatch.events import Record
-from linewatch.settings import KafkaSettings, load
+from linewatch.settings import load
 
 SCRIPT = Path(__file__).resolve().parents[3] / "shared" / "box" / "kafka" / "kafka"
 #: Where the jars are kept from one run to the next.

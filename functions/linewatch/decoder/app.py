@@ -28,10 +28,11 @@ from linewatch.decoder.ownership.road import Passage
 from linewatch.decoder.ownership.sessions import Reply
 from linewatch.decoder.recognition.recognizer import load
 from linewatch.decoder.service import Service, build
+from linewatch.decoder.settings import DecoderSettings
 from linewatch.decoder.store.answers import Stored
 from linewatch.serving.fast_lane import FastLane
 from linewatch.serving.metrics_text import CONTENT_TYPE
-from linewatch.settings import BOOT_FAILED, DecoderSettings
+from linewatch.settings import BOOT_FAILED
 from linewatch.settings import load as load_settings
 from linewatch.tracing.choice import TracingSettings, tracer
 

@@ -7,8 +7,9 @@ import os
 import sys
 from typing import Any
 
+from linewatch.decoder.settings import DecoderSettings
 from linewatch.errors import SettingsError
-from linewatch.settings import DecoderSettings, check_bind, load
+from linewatch.settings import check_bind, load
 
 try:
     _settings = load(DecoderSettings, os.environ)

@@ -21,6 +21,7 @@ from linewatch.decoder.ownership.road import Road
 from linewatch.decoder.ownership.sessions import Sessions
 from linewatch.decoder.ownership.watchdog import Watchdog
 from linewatch.decoder.recognition.recognizer import Recognizers
+from linewatch.decoder.settings import DecoderSettings
 from linewatch.decoder.store.store import Store
 from linewatch.errors import SettingsError
 from linewatch.eventlog.brokers import Brokers
@@ -29,7 +30,7 @@ from linewatch.eventlog.protocol import LogWriter
 from linewatch.eventlog.redis_writer import RedisLogWriter, connect
 from linewatch.events import TOPICS
 from linewatch.secret_file import SecretFile
-from linewatch.settings import DecoderSettings, check_bind, is_loopback, path, token_lines
+from linewatch.settings import check_bind, is_loopback, path, token_lines
 from linewatch.tracing.spans import OFF, Tracer
 
 if TYPE_CHECKING:

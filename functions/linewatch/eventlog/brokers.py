@@ -14,7 +14,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.net.compat import KafkaNetClient
 
 from linewatch.errors import SettingsError, Unavailable
-from linewatch.settings import KafkaSettings
+from linewatch.eventlog.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 

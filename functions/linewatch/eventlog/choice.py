@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from linewatch.eventlog.brokers import Brokers
 from linewatch.eventlog.kafka import KafkaLog
 from linewatch.eventlog.protocol import EventLog
 from linewatch.eventlog.redis import RedisLog
-from linewatch.settings import REDIS_URL, KafkaSettings, setting, url
-
-
-@dataclass(frozen=True, slots=True)
-class LogSettings(KafkaSettings):
-    """Where the event log is."""
-
-    redis_url: str = setting(
-        "REDIS_URL",
-        url("redis", "rediss", "unix"),
-        REDIS_URL,
-        "the event log without KAFKA_BROKERS, and what the dashboard is shown",
-    )
+from linewatch.eventlog.settings import LogSettings
 
 
 def open_log(settings: LogSettings, wait_s: float | None = None) -> EventLog:

@@ -21,9 +21,10 @@ from cloudevents.core.v1.event import CloudEvent
 
 from linewatch import events
 from linewatch.errors import BadEvent, Unavailable
-from linewatch.eventlog.choice import LogSettings, open_log
+from linewatch.eventlog.choice import open_log
 from linewatch.eventlog.protocol import EventLog, Group, Member
 from linewatch.eventlog.record import Entry
+from linewatch.eventlog.settings import LogSettings
 from linewatch.events import Record
 from linewatch.settings import load
 

@@ -33,17 +33,7 @@ from linewatch.gateway.playing.recording import Recording, read_folder
 from linewatch.gateway.playing.simulator import Plan, Simulator
 from linewatch.secret_file import SecretFile
 from linewatch.serving.health_port import HealthPort
-from linewatch.settings import (
-    flag,
-    load,
-    names,
-    number,
-    path,
-    secret_line,
-    setting,
-    url,
-    whole,
-)
+from linewatch.settings import flag, load, names, number, path, secret_line, setting, url, whole
 
 _WRONG: Final = 2
 _RESUME_S: Final = 10.0

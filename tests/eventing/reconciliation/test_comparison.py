@@ -21,8 +21,8 @@ from infra.launcher import redis_server
 from infra.launcher.tether import tethered
 from linewatch import events, settings
 from linewatch.eventlog import choice
-from linewatch.eventlog.choice import LogSettings
 from linewatch.eventlog.protocol import EventLog
+from linewatch.eventlog.settings import LogSettings
 from linewatch.events import Record
 from tests.bench.sentiment_service import service
 from tests.eventing.said import letter, score, utterance

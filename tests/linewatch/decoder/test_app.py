@@ -24,6 +24,7 @@ from linewatch.decoder.ownership.cookies import COOKIE, FORWARD_HEADER, Answer, 
 from linewatch.decoder.ownership.placing import Placing
 from linewatch.decoder.ownership.road import Road
 from linewatch.decoder.service import build
+from linewatch.decoder.settings import DecoderSettings
 from linewatch.errors import SettingsError
 from linewatch.gateway import decoders
 from linewatch.gateway.sender import ChannelSender
@@ -53,7 +54,7 @@ STRUCTURED = "application/cloudevents+json"
 def service_of(redis_url, **env):
     """Put a decoder together that runs no threads."""
     given = {"VOSK_MODEL_PATH": "/", "COOKIE_KEYS": "new,old", "REDIS_URL": redis_url, **env}
-    return build(configuration.load(configuration.DecoderSettings, given), fakes.HashRecognizers())
+    return build(configuration.load(DecoderSettings, given), fakes.HashRecognizers())
 
 
 @pytest.fixture(name="service")

@@ -17,9 +17,10 @@ from linewatch.decoder import service as module
 from linewatch.decoder.http import worker
 from linewatch.decoder.ownership import housekeeping
 from linewatch.decoder.service import address_of, build
+from linewatch.decoder.settings import DecoderSettings
 from linewatch.errors import SettingsError
 from linewatch.events import partition_of
-from linewatch.settings import DecoderSettings, load, token_digest
+from linewatch.settings import load, token_digest
 from tests.linewatch.decoder.pods import AGENT, START
 from tests.support import fakes, kafka_broker
 from tests.support.decoders import eventually

@@ -14,8 +14,9 @@ from kafka import KafkaAdminClient
 from linewatch.errors import BadEvent, NotFound, SettingsError, TooLarge, Unavailable
 from linewatch.eventlog.brokers import Brokers
 from linewatch.eventlog.kafka_writer import MOST_BYTES, KafkaLogWriter
+from linewatch.eventlog.settings import KafkaSettings
 from linewatch.events import Record
-from linewatch.settings import KafkaSettings, load
+from linewatch.settings import load
 from tests.support.kafka_broker import unique
 
 # What cannot be compressed below a topic's limit.

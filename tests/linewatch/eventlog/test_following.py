@@ -14,7 +14,8 @@ import pytest
 from linewatch import eventlog, events
 from linewatch.calls import CallStart
 from linewatch.errors import SettingsError
-from linewatch.eventlog.choice import LogSettings, open_log
+from linewatch.eventlog.choice import open_log
+from linewatch.eventlog.settings import LogSettings
 from linewatch.events import Record
 from linewatch.settings import load
 from tests.eventing.subscriber import until

@@ -20,8 +20,9 @@ from linewatch.eventlog.kafka import KafkaLog
 from linewatch.eventlog.kafka_writer import KafkaLogWriter
 from linewatch.eventlog.protocol import Group
 from linewatch.eventlog.redis_writer import connect
+from linewatch.eventlog.settings import KafkaSettings
 from linewatch.events import PARTITIONS, Record
-from linewatch.settings import KafkaSettings, load
+from linewatch.settings import load
 from tests.eventing.subscriber import Subscriber, record, source, until
 from tests.support.kafka_broker import unique
 
