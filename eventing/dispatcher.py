@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eventing import topology
-from eventing.delivery.courier import Courier
+from eventing.delivery.deliverer import Deliverer
 from eventing.delivery.readers import Reader, open_delivery
-from eventing.delivery.workers import Hands
+from eventing.delivery.workers import DeliveryWorkers
 from eventing.metrics import DispatcherMeters, Outcome
 from eventing.topology import Source, Topology
 from linewatch import settings
@@ -105,14 +105,16 @@ class Dispatcher:
 
     def _readers_of(self, source: Source) -> Sequence[Reader]:
         self.meters.begin(source.name)
-        hands = Hands(source, self._courier(source), self._log, self._stopping, self.meters)
+        workers = DeliveryWorkers(
+            source, self._deliverer(source), self._log, self._stopping, self.meters
+        )
         group = Group(source.topic, source.group, self._told.consumer)
-        return self._delivery.readers_of(hands, group, self._stopping)
+        return self._delivery.readers_of(workers, group, self._stopping)
 
-    def _courier(self, source: Source) -> Courier:
+    def _deliverer(self, source: Source) -> Deliverer:
         # "/": a Service is addressed at its root.
         service = self._told.service_url.replace("{name}", source.service) + "/"
-        return Courier(
+        return Deliverer(
             source,
             self._told.sink or service,
             self._stopping,

@@ -14,9 +14,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from eventing.delivery.courier import IN_FLIGHT
+from eventing.delivery.deliverer import IN_FLIGHT
 from eventing.delivery.ledger import Ledger
-from eventing.delivery.workers import Hands
+from eventing.delivery.workers import DeliveryWorkers
 from linewatch.errors import Unavailable
 from linewatch.eventlog.kafka_member import Holder, Membership
 from linewatch.eventlog.record import Entry
@@ -36,15 +36,15 @@ class Subscription:
 
     def __init__(
         self,
-        hands: Hands,
+        workers: DeliveryWorkers,
         join_group: Callable[[Holder], Membership],
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,
         commit_s: float = _COMMIT_S,
     ) -> None:
-        self._hands = hands
-        self._name = hands.source.name
-        self._most = 1 if hands.source.ordered else IN_FLIGHT
+        self._workers = workers
+        self._name = workers.source.name
+        self._most = 1 if workers.source.ordered else IN_FLIGHT
         self._join_group = join_group
         self._stopping = stopping
         self._leaving = threading.Event()
@@ -132,7 +132,7 @@ class Subscription:
             )
 
     def _track(self, partition: int) -> int:
-        return partition if self._hands.source.ordered else -1
+        return partition if self._workers.source.ordered else -1
 
     def _take(self, entries: Iterable[Entry]) -> None:
         with self._lock:
@@ -150,7 +150,7 @@ class Subscription:
             entry = waiting.popleft()
             self._busy[track] += 1
             self._delivering.add(entry.place)
-            self._hands.take(entry, self._settled, self._released)
+            self._workers.take(entry, self._settled, self._released)
 
     def _settled(self, entry: Entry) -> None:
         with self._lock:

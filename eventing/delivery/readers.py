@@ -9,7 +9,7 @@ from typing import Protocol
 
 from eventing.delivery.kafka_reader import Subscription
 from eventing.delivery.redis_reader import Lane, tracks
-from eventing.delivery.workers import Hands
+from eventing.delivery.workers import DeliveryWorkers
 from linewatch.eventlog.brokers import Brokers
 from linewatch.eventlog.kafka import KafkaLog
 from linewatch.eventlog.protocol import EventLog, Group
@@ -39,12 +39,12 @@ class Reader(Protocol):
         ...
 
 
-ReadersOf = Callable[[Hands, Group, threading.Event], Sequence[Reader]]
+ReadersOf = Callable[[DeliveryWorkers, Group, threading.Event], Sequence[Reader]]
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """*log*, and what makes the readers of a source: for Hands, a group, and what stops them."""
+    """*log*, and what makes the readers of one source of it."""
 
     log: EventLog
     readers_of: ReadersOf
@@ -62,17 +62,19 @@ def open_delivery(settings: LogSettings) -> Delivery:
 
 
 def _kafka(log: KafkaLog) -> Delivery:
-    def readers_of(hands: Hands, group: Group, stopping: threading.Event) -> list[Subscription]:
-        return [Subscription(hands, lambda holder: log.join(group, holder), stopping)]
+    def readers_of(
+        workers: DeliveryWorkers, group: Group, stopping: threading.Event
+    ) -> list[Subscription]:
+        return [Subscription(workers, lambda holder: log.join(group, holder), stopping)]
 
     return Delivery(log, readers_of)
 
 
 def _redis(log: RedisLog) -> Delivery:
-    def readers_of(hands: Hands, group: Group, stopping: threading.Event) -> list[Lane]:
+    def readers_of(workers: DeliveryWorkers, group: Group, stopping: threading.Event) -> list[Lane]:
         return [
-            Lane(hands, track, log, consumer=group.consumer, stopping=stopping)
-            for track in tracks(hands.source)
+            Lane(workers, track, log, consumer=group.consumer, stopping=stopping)
+            for track in tracks(workers.source)
         ]
 
     return Delivery(log, readers_of)

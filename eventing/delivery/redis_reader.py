@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from eventing.delivery.courier import IN_FLIGHT
-from eventing.delivery.workers import Hands
+from eventing.delivery.deliverer import IN_FLIGHT
+from eventing.delivery.workers import DeliveryWorkers
 from eventing.topology import Source
 from linewatch.errors import Unavailable
 from linewatch.eventlog.protocol import Group
@@ -50,7 +50,7 @@ class Lane:
 
     def __init__(
         self,
-        hands: Hands,
+        workers: DeliveryWorkers,
         track: Track,
         event_log: RedisLog,
         *,
@@ -60,9 +60,9 @@ class Lane:
         idle_ms: int = CLAIM_IDLE_MS,
         upkeep_s: float = _UPKEEP_S,
     ) -> None:
-        source = hands.source
+        source = workers.source
         self._source = source
-        self._hands = hands
+        self._workers = workers
         self._track = track
         self._log = event_log
         self._group = Group(source.topic, source.group, consumer)
@@ -158,7 +158,7 @@ class Lane:
         try:
             while waiting and not self._stopping.is_set():
                 if self._slots.acquire(timeout=self._upkeep_s):
-                    self._hands.take(waiting.popleft(), self._settled, self._released)
+                    self._workers.take(waiting.popleft(), self._settled, self._released)
                 else:
                     self._touch()
         finally:

@@ -1,4 +1,4 @@
-"""The hands of a source: deliver entries, each on a thread of its own, and settle them.
+"""The workers of a source: deliver entries, each on a thread of its own, and settle them.
 
 What is read from which log, and how it is told that an entry is done, is the reader's.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from eventing.delivery import kafkasource_request
-from eventing.delivery.courier import Courier, Stopped
+from eventing.delivery.deliverer import Deliverer, Stopped
 from eventing.metrics import DispatcherMeters, Outcome
 from eventing.topology import Source
 from linewatch.errors import LinewatchError, NotFound, Unavailable
@@ -32,19 +32,19 @@ class Writer(Protocol):
         ...
 
 
-class Hands:
+class DeliveryWorkers:
     """Settles the entries of one source: delivered, or put into its dead letters."""
 
     def __init__(
         self,
         source: Source,
-        courier: Courier,
+        deliverer: Deliverer,
         writer: Writer,
         stopping: threading.Event,
         meters: DispatcherMeters,
     ) -> None:
         self.source = source
-        self._courier = courier
+        self._deliverer = deliverer
         self._writer = writer
         self._stopping = stopping
         self._meters = meters
@@ -79,7 +79,7 @@ class Hands:
             return None
         event, key = kafkasource_request.event_of(self.source, entry)
         begun_s = time.monotonic()
-        failure = self._courier.deliver(event)
+        failure = self._deliverer.deliver(event)
         self._meters.took(self.source.name, time.monotonic() - begun_s)
         if failure is None:
             self._meters.count(self.source.name, Outcome.DELIVERED)

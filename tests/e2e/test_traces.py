@@ -8,7 +8,7 @@ from linewatch import events
 from linewatch.board import app as board_app
 from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, End, Utterance
-from linewatch.decoder.ownership.live import Ears
+from linewatch.decoder.ownership.live import SessionDecoder
 from linewatch.decoder.ownership.watchdog import Watchdog
 from linewatch.sending.outlet import Outlet
 from linewatch.sending.sink import Sink
@@ -35,13 +35,15 @@ def _kept(monkeypatch):
 def _decoded(pod, url):
     """Decode a spoken channel to its end and tell the collector at *url*."""
     told = Otlp(url, "linewatch-decoder")
-    ears = Ears(pod.store, pod.recognizers, pod.metrics, Watchdog(5.0), 2, tracer=told)
+    decoding = SessionDecoder(
+        pod.store, pod.recognizers, pod.metrics, Watchdog(5.0), 2, tracer=told
+    )
     pod.store.claim(AGENT, START, rate_hz=8000)
     chunks = fakes.chunks(fakes.speech(2.0))
-    live = ears.restore(AGENT, pod.store.claim(AGENT).stored, ())
+    live = decoding.restore(AGENT, pod.store.claim(AGENT).stored, ())
     for step in (*chunks, End(len(chunks), "s1")):
         pod.store.commit(AGENT, live.epoch, step)
-        finals = ears.hear(live, [step]).finals
+        finals = decoding.hear(live, [step]).finals
     told.close()
     return finals
 

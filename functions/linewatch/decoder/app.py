@@ -23,7 +23,8 @@ from linewatch.calls import CallEnd, CallStart, Channel, ChannelKey, End, Step
 from linewatch.decoder.http import intake, kaldi_clients
 from linewatch.decoder.http.producer_events import Deed, HeardOn, deed_of, events_of
 from linewatch.decoder.http.request import Asked
-from linewatch.decoder.ownership.cookies import COOKIE, COOKIE_AGE_S, FORWARD_HEADER, Answer, Hint
+from linewatch.decoder.ownership.cookies import COOKIE, COOKIE_AGE_S, FORWARD_HEADER, Hint
+from linewatch.decoder.ownership.forwarder import Answer
 from linewatch.decoder.ownership.road import Passage
 from linewatch.decoder.ownership.sessions import Reply
 from linewatch.decoder.recognition.recognizer import load

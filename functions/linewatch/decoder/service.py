@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from linewatch.decoder.http.tenants import Tenants
 from linewatch.decoder.metrics import Metrics
 from linewatch.decoder.outbox.relay import Relay
-from linewatch.decoder.ownership.cookies import Cookies, Forwarder, Passes
-from linewatch.decoder.ownership.housekeeping import Facts, Pod
-from linewatch.decoder.ownership.live import Ears
+from linewatch.decoder.ownership.cookies import Cookies, Passes
+from linewatch.decoder.ownership.forwarder import Forwarder
+from linewatch.decoder.ownership.housekeeping import Facts, Housekeeping
+from linewatch.decoder.ownership.live import SessionDecoder
 from linewatch.decoder.ownership.placing import Placing
 from linewatch.decoder.ownership.road import Road
 from linewatch.decoder.ownership.sessions import Sessions
@@ -74,7 +75,7 @@ class Service:
     cookies: Cookies
     passes: Passes
     metrics: Metrics
-    pod: Pod
+    pod: Housekeeping
     relay: Relay
     now_ms: Callable[[], int]
 
@@ -130,14 +131,16 @@ def build(settings: DecoderSettings, recognizers: Recognizers, tracer: Tracer = 
     metrics.outbox_limit.set(settings.outbox_limit)
     store = Store.from_url(settings.redis_url, pod_id)
     watchdog = Watchdog(settings.deadline_s)
-    ears = Ears(store, recognizers, metrics, watchdog, settings.decoders, tracer=tracer)
-    sessions = Sessions(store, ears, metrics, clock_ms, settings.keep_undecodable)
+    decoding = SessionDecoder(
+        store, recognizers, metrics, watchdog, settings.decoders, tracer=tracer
+    )
+    sessions = Sessions(store, decoding, metrics, clock_ms, settings.keep_undecodable)
     placing = Placing(pod_id, settings.capacity, settings.outbox_limit)
     passes = Passes(settings.cookie_keys)
     forwarder = Forwarder(passes, settings.threads)
     road = Road(sessions, placing, forwarder, metrics)
     facts = Facts(address_of(settings), recognizers.digest, settings.capacity, clock_ms())
-    pod = Pod(
+    pod = Housekeeping(
         store,
         sessions,
         placing,

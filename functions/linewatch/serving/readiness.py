@@ -11,8 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final
 
-from linewatch.breaker import Standstill
 from linewatch.errors import StoreUnavailable, Unavailable
+from linewatch.serving.breaker import Breaker
 
 #: Below the second after which Kubernetes gives a probe up, where nobody says otherwise.
 PATIENCE_S: Final = 0.9
@@ -28,7 +28,7 @@ class Readiness:
     def __init__(self, ask: Callable[[], None], patience_s: float = PATIENCE_S) -> None:
         self._ask = ask
         self._patience_s = patience_s
-        self._standstill = Standstill(Unavailable)
+        self._breaker = Breaker(Unavailable)
         self._guard = threading.Lock()
         self._answer: Future[None] | None = None
 
@@ -38,7 +38,7 @@ class Readiness:
         Raises:
             Unavailable: it does not, or not in time, or another probe waits for it already.
         """
-        with self._standstill.asking():
+        with self._breaker.asking():
             try:
                 self._pending().result(self._patience_s)
             except TimeoutError:

@@ -20,7 +20,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from linewatch.errors import LinewatchError, of_framework, problem
 from linewatch.serving.arrival import HEAD_LIMIT, Arrival
-from linewatch.serving.crew import Crew
+from linewatch.serving.thread_pool import ThreadPool
 from linewatch.serving.whole_request import Requests
 
 #: A request must be whole so long after its first byte, and that so long after connecting.
@@ -100,10 +100,10 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         config = getattr(self.wsgi, "config", {})
         return int(config.get("MAX_CONTENT_LENGTH") or _BODY_BYTES)
 
-    def get_thread_pool(self) -> Crew:
+    def get_thread_pool(self) -> ThreadPool:
         """Return what serves requests; gunicorn's hook."""
-        self._liveness = Crew(_LIVENESS_THREADS)
-        return Crew(self.cfg.threads)
+        self._liveness = ThreadPool(_LIVENESS_THREADS)
+        return ThreadPool(self.cfg.threads)
 
     def run(self) -> None:
         """Serve until told to end."""
@@ -169,11 +169,11 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def _serve(self, conn: Any) -> None:  # noqa: ANN401
         said = self._forget(conn).said
         conn.data_ready = True
-        crew = self._liveness if conn.parser.put(said).path == LIVENESS else self.tpool
-        crew.submit(partial(self._answer, conn))
+        pool = self._liveness if conn.parser.put(said).path == LIVENESS else self.tpool
+        pool.submit(partial(self._answer, conn))
 
     def _answer(self, conn: Any) -> None:  # noqa: ANN401
-        """Serve one request; runs in a thread of the crew."""
+        """Serve one request; runs in a thread of the pool."""
         if not self._served(conn):
             self.method_queue.defer(self._leave, conn)
         elif conn.parser.rest:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from eventing.delivery.courier import IN_FLIGHT
+from eventing.delivery.deliverer import IN_FLIGHT
 from eventing.delivery.kafka_reader import Subscription
 from linewatch.errors import Unavailable
 from linewatch.eventlog.record import Entry
@@ -57,7 +57,7 @@ class Feed:
         self.closed_with = dict(offsets)
 
 
-class Hands:
+class DeliveryWorkers:
     """Deliveries under the test's control: an entry is settled when the test says so."""
 
     def __init__(self, told):
@@ -98,12 +98,12 @@ def _begin(feed):
     started = []
 
     def begin(**told):
-        hands = Hands(source(**told))
+        workers = DeliveryWorkers(source(**told))
         stopping = threading.Event()
-        subscription = Subscription(hands, feed.join_group, stopping, commit_s=0.02)
+        subscription = Subscription(workers, feed.join_group, stopping, commit_s=0.02)
         started.append((subscription, stopping))
         subscription.start()
-        return subscription, hands, stopping
+        return subscription, workers, stopping
 
     yield begin
     for subscription, stopping in started:
@@ -113,12 +113,12 @@ def _begin(feed):
 
 def test_settled_is_committed(feed, begin):
     """What is settled without a gap is committed by itself, and not again."""
-    _, hands, _ = begin()
+    _, workers, _ = begin()
     feed.given.append(_entries(3, 4, 5))
-    until(lambda: len(hands.taken) == 3)
-    hands.settle((0, 5), (0, 3))
+    until(lambda: len(workers.taken) == 3)
+    workers.settle((0, 5), (0, 3))
     until(lambda: feed.commits == [{0: 4}])
-    hands.settle((0, 4))
+    workers.settle((0, 4))
     until(lambda: feed.commits == [{0: 4}, {0: 6}])
     polled = feed.polls
     until(lambda: feed.polls > polled + 10)
@@ -127,33 +127,33 @@ def test_settled_is_committed(feed, begin):
 
 def test_unordered_source_overlaps(feed, begin):
     """An unordered source has 50 deliveries under way at most, over all its partitions."""
-    subscription, hands, _ = begin()
+    subscription, workers, _ = begin()
     feed.given += [_entries(*range(30), partition=each) for each in range(3)]
-    until(lambda: len(hands.taken) == IN_FLIGHT and not feed.given)
+    until(lambda: len(workers.taken) == IN_FLIGHT and not feed.given)
     assert subscription.in_hand == IN_FLIGHT
-    hands.settle(*hands.taken[:10])
-    assert len(hands.taken) == IN_FLIGHT + 10
+    workers.settle(*workers.taken[:10])
+    assert len(workers.taken) == IN_FLIGHT + 10
 
 
 def test_ordered_source_takes_turns(feed, begin):
     """An ordered source delivers one entry of a partition at a time, all partitions at once."""
-    _, hands, _ = begin(ordered=True)
+    _, workers, _ = begin(ordered=True)
     feed.given += [_entries(0, 1, 2, partition=each) for each in (4, 7)]
-    until(lambda: sorted(hands.taken) == [(4, 0), (7, 0)])
-    hands.settle((4, 0))
-    assert hands.taken[2:] == [(4, 1)]
-    hands.settle((7, 0), (7, 1))
-    assert hands.taken[3:] == [(7, 1), (7, 2)]
+    until(lambda: sorted(workers.taken) == [(4, 0), (7, 0)])
+    workers.settle((4, 0))
+    assert workers.taken[2:] == [(4, 1)]
+    workers.settle((7, 0), (7, 1))
+    assert workers.taken[3:] == [(7, 1), (7, 2)]
 
 
 def test_slow_function_stops_fetching(feed, begin):
     """Polling goes on while deliveries hang, but nothing more is fetched than may wait."""
-    _, hands, _ = begin()
+    _, workers, _ = begin()
     feed.given.append(_entries(*range(IN_FLIGHT + 60)))
     until(lambda: feed.paused == {0})
     polled = feed.polls
     until(lambda: feed.polls > polled + 3)
-    hands.settle(*list(hands.taken))
+    workers.settle(*list(workers.taken))
     until(lambda: feed.paused == frozenset())
 
 
@@ -166,67 +166,67 @@ def test_slow_partition_stops_alone(feed, begin):
 
 def test_revoked_is_forgotten(feed, begin):
     """At a hand-over the settled offsets are given, and nothing is committed afterwards."""
-    _, hands, _ = begin()
+    _, workers, _ = begin()
     feed.given += [_entries(0, 1), _entries(0, partition=1)]
-    until(lambda: len(hands.taken) == 3)
+    until(lambda: len(workers.taken) == 3)
     feed.commit = lambda offsets: feed.commits.append(dict(offsets))
-    hands.settle((0, 0))
+    workers.settle((0, 0))
     assert feed.holder.give_up([0]) == {0: 1}
     polled = feed.polls
     until(lambda: feed.polls > polled + 1)
     feed.commits.clear()
-    hands.settle((0, 1), (1, 0))
+    workers.settle((0, 1), (1, 0))
     until(lambda: feed.commits)
     assert all(set(offsets) == {1} for offsets in feed.commits)
 
 
 def test_revoked_entries_are_dropped(feed, begin):
     """What waits for its turn when its partition goes is the next owner's to deliver."""
-    _, hands, _ = begin(ordered=True)
+    _, workers, _ = begin(ordered=True)
     feed.given.append(_entries(0, 1, 2))
-    until(lambda: hands.taken == [(0, 0)])
+    until(lambda: workers.taken == [(0, 0)])
     feed.holder.give_up([0])
-    hands.settle((0, 0))
-    assert hands.taken == [(0, 0)]
+    workers.settle((0, 0))
+    assert workers.taken == [(0, 0)]
 
 
 def test_returning_entry_waits_for_itself(feed, begin):
     """A partition that comes back does not start again what is still being delivered."""
-    _, hands, _ = begin(ordered=True)
+    _, workers, _ = begin(ordered=True)
     feed.given.append(_entries(0, 1))
-    until(lambda: hands.taken == [(0, 0)])
+    until(lambda: workers.taken == [(0, 0)])
     feed.holder.give_up([0])
     feed.given.append(_entries(0, 1))
     until(lambda: not feed.given)
-    hands.settle((0, 0))
-    until(lambda: hands.taken == [(0, 0), (0, 1)])
-    hands.settle((0, 1))
+    workers.settle((0, 0))
+    until(lambda: workers.taken == [(0, 0), (0, 1)])
+    workers.settle((0, 1))
     until(lambda: feed.commits and feed.commits[-1] == {0: 2})
 
 
 def test_stop_commits_and_leaves(feed, begin):
     """A stop waits for what is under way, commits it, and then leaves the group."""
-    subscription, hands, stopping = begin()
+    subscription, workers, stopping = begin()
     feed.given.append(_entries(0, 1))
-    until(lambda: len(hands.taken) == 2)
+    until(lambda: len(workers.taken) == 2)
     stopping.set()
-    hands.settle((0, 0))
+    workers.settle((0, 0))
     until(lambda: feed.commits == [{0: 1}])
     assert feed.closed_with is None
     feed.commit = lambda _: None
-    hands.settle((0, 1))
+    workers.settle((0, 1))
     subscription.join(5)
     assert feed.closed_with == {0: 2}
 
 
 def test_stop_leaves_unsettled(feed, begin):
     """What could not be settled before the end is not committed."""
-    subscription, hands, stopping = begin()
+    subscription, workers, stopping = begin()
     feed.given.append(_entries(0, 1))
-    until(lambda: len(hands.taken) == 2)
+    until(lambda: len(workers.taken) == 2)
     stopping.set()
-    hands.leave((0, 0))
-    hands.settle((0, 1))
+    workers.leave((0, 0))
+    workers.settle((0, 1))
     subscription.join(5)
     assert feed.closed_with == {}
 

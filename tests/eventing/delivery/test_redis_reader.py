@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from eventing.delivery.courier import IN_FLIGHT, Courier
+from eventing.delivery.deliverer import IN_FLIGHT, Deliverer
 from eventing.delivery.redis_reader import Lane, Track, tracks
-from eventing.delivery.workers import Hands
+from eventing.delivery.workers import DeliveryWorkers
 from eventing.metrics import DispatcherMeters
 from eventing.scaling.replica import free_port
 from linewatch import keys
@@ -43,11 +43,11 @@ def _run(log, function, redis_url):
         told = told or source()
         stopping = threading.Event()
         logs.append(RedisLog.at(redis_url))
-        courier = Courier(told, function.url, stopping)
-        hands = Hands(told, courier, logs[-1], stopping, DispatcherMeters())
+        deliverer = Deliverer(told, function.url, stopping)
+        workers = DeliveryWorkers(told, deliverer, logs[-1], stopping, DispatcherMeters())
         lanes = [
             Lane(
-                hands,
+                workers,
                 track,
                 logs[-1],
                 consumer=consumer,
@@ -232,10 +232,10 @@ def test_outage_is_told_once(function, caplog):
     """A log that stays away is one line, not one line a try."""
     stopping = threading.Event()
     away = RedisLog.at(f"redis://127.0.0.1:{free_port()}/0", 0.2)
-    courier = Courier(source(), function.url, stopping)
+    deliverer = Deliverer(source(), function.url, stopping)
     (track,) = tracks(source())
-    hands = Hands(source(), courier, away, stopping, DispatcherMeters())
-    lane = Lane(hands, track, away, consumer="here", stopping=stopping)
+    workers = DeliveryWorkers(source(), deliverer, away, stopping, DispatcherMeters())
+    lane = Lane(workers, track, away, consumer="here", stopping=stopping)
     lane.start()
     time.sleep(1.2)
     stopping.set()

@@ -1,4 +1,4 @@
-"""Holds a source's hands to settling every entry: delivered, or a dead letter with its reason."""
+"""Holds a source's workers to settling every entry: delivered, or a dead letter with its reason."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from eventing.delivery.courier import Courier
-from eventing.delivery.workers import Hands
+from eventing.delivery.deliverer import Deliverer
+from eventing.delivery.workers import DeliveryWorkers
 from eventing.metrics import DispatcherMeters
 from linewatch.errors import NotFound, TooLarge, Unavailable
 from linewatch.eventlog.record import Entry
@@ -49,10 +49,10 @@ def _meters():
     return DispatcherMeters()
 
 
-@pytest.fixture(name="hands")
-def _hands(function, writer, stopping, meters):
+@pytest.fixture(name="workers")
+def _workers(function, writer, stopping, meters):
     told = source(backoff_s=0.001)
-    return Hands(told, Courier(told, function.url, stopping), writer, stopping, meters)
+    return DeliveryWorkers(told, Deliverer(told, function.url, stopping), writer, stopping, meters)
 
 
 def _entry():
@@ -60,7 +60,7 @@ def _entry():
     return Entry(3, 17, fields, 1)
 
 
-def _take(hands, settled=lambda _: None):
+def _take(workers, settled=lambda _: None):
     """Have an entry delivered, and return what was called at which end."""
     ends, released = [], threading.Event()
 
@@ -72,14 +72,14 @@ def _take(hands, settled=lambda _: None):
         ends.append("released")
         released.set()
 
-    hands.take(_entry(), settle, release)
+    workers.take(_entry(), settle, release)
     assert released.wait(10)
     return ends
 
 
-def test_delivered_is_settled(hands, function, writer, meters):
+def test_delivered_is_settled(workers, function, writer, meters):
     """What the function took is settled, released and counted."""
-    assert _take(hands) == ["settled", "released"]
+    assert _take(workers) == ["settled", "released"]
     assert len(function.requests) == 1
     assert writer.letters == []
     text = meters.text().decode()
@@ -87,10 +87,10 @@ def test_delivered_is_settled(hands, function, writer, meters):
     assert 'delivery_seconds_count{source="sentiment"} 1.0' in text
 
 
-def test_refused_is_dead_letter(hands, function, writer, meters):
+def test_refused_is_dead_letter(workers, function, writer, meters):
     """What the function refuses is settled once it lies in the dead letters."""
     function.answers = [(422, {"kne-reason": "bad-schema"}, b"")]
-    assert _take(hands) == ["settled", "released"]
+    assert _take(workers) == ["settled", "released"]
     (letter,) = writer.letters
     assert letter.topic == "dead-sentiment"
     assert letter.headers["ce_knativeerrorcode"] == b"422"
@@ -99,20 +99,20 @@ def test_refused_is_dead_letter(hands, function, writer, meters):
 
 
 @pytest.mark.parametrize("error", [Unavailable("away"), NotFound("no topic dead-sentiment")])
-def test_letter_waits_for_log(hands, function, writer, error):
+def test_letter_waits_for_log(workers, function, writer, error):
     """A dead letter that cannot be written yet is tried until it is; the entry waits with it."""
     function.answers = [400]
     writer.errors = [error]
-    assert _take(hands) == ["settled", "released"]
+    assert _take(workers) == ["settled", "released"]
     assert len(writer.letters) == 1
     assert len(function.requests) == 1
 
 
-def test_large_letter_loses_body(hands, function, writer, caplog):
+def test_large_letter_loses_body(workers, function, writer, caplog):
     """A letter that is too large with its reason keeps where its event lies, and the reason."""
     function.answers = [400]
     writer.errors = [TooLarge("1048576 bytes at most")]
-    assert _take(hands) == ["settled", "released"]
+    assert _take(workers) == ["settled", "released"]
     (letter,) = writer.letters
     assert letter.value == b""
     assert letter.headers["ce_knativekafkapartition"] == b"3"
@@ -120,7 +120,7 @@ def test_large_letter_loses_body(hands, function, writer, caplog):
     assert "a dead letter without its body: 1048576 bytes at most" in caplog.text
 
 
-def test_settling_is_insisted_on(hands, function):
+def test_settling_is_insisted_on(workers, function):
     """An acknowledgement that the log did not take is repeated, the delivery is not."""
     tries = []
 
@@ -129,17 +129,17 @@ def test_settling_is_insisted_on(hands, function):
         if len(tries) == 1:
             raise Unavailable("away")
 
-    assert _take(hands, settled) == ["settled", "released"]
+    assert _take(workers, settled) == ["settled", "released"]
     assert len(tries) == 2
     assert len(function.requests) == 1
 
 
-def test_stop_leaves_entry(hands, function, writer, stopping):
+def test_stop_leaves_entry(workers, function, writer, stopping):
     """In an outage a stop releases the entry unsettled: the next start delivers it."""
     function.answers = [400]
     writer.errors = [Unavailable("away")] * 1000
     ends = []
-    hands.take(_entry(), lambda _: ends.append("settled"), lambda _: ends.append("released"))
+    workers.take(_entry(), lambda _: ends.append("settled"), lambda _: ends.append("released"))
     until(lambda: len(writer.errors) < 1000)
     stopping.set()
     until(lambda: ends == ["released"])

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from eventing import topology
-from eventing.delivery.courier import IN_FLIGHT
+from eventing.delivery.deliverer import IN_FLIGHT
 from eventing.reconciliation import report
 from infra.manifests.checks import ROOT
 from linewatch import events

@@ -10,7 +10,7 @@ import redis
 from linewatch import keys
 from linewatch.calls import CallStart, Channel, ChannelKey, Codec, End
 from linewatch.decoder.metrics import Metrics
-from linewatch.decoder.ownership.live import Ears
+from linewatch.decoder.ownership.live import SessionDecoder
 from linewatch.decoder.ownership.sessions import Sessions
 from linewatch.decoder.ownership.watchdog import Watchdog
 from linewatch.decoder.store.store import Store
@@ -43,8 +43,8 @@ class Pod:
         self.recognizers = recognizers or fakes.HashRecognizers()
         self.ended = []
         watchdog = Watchdog(5.0, lambda: self.ended.append(name))
-        self.ears = Ears(self.store, self.recognizers, self.metrics, watchdog, 2)
-        self.sessions = Sessions(self.store, self.ears, self.metrics, lambda: NOW_MS, kept)
+        self.decoding = SessionDecoder(self.store, self.recognizers, self.metrics, watchdog, 2)
+        self.sessions = Sessions(self.store, self.decoding, self.metrics, lambda: NOW_MS, kept)
         self._redis_url = redis_url
         with client_of(redis_url) as client:
             facts = {"address": f"http://{name}", "sessions": 0, "capacity": 60}

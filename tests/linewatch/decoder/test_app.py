@@ -20,7 +20,8 @@ from linewatch.calls import CallStart, ChannelKey, Codec
 from linewatch.decoder import app as module
 from linewatch.decoder.app import app_of, create
 from linewatch.decoder.http.intake import BODY_LIMIT
-from linewatch.decoder.ownership.cookies import COOKIE, FORWARD_HEADER, Answer, Hint
+from linewatch.decoder.ownership.cookies import COOKIE, FORWARD_HEADER, Hint
+from linewatch.decoder.ownership.forwarder import Answer
 from linewatch.decoder.ownership.placing import Placing
 from linewatch.decoder.ownership.road import Road
 from linewatch.decoder.service import build

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from eventing.delivery.courier import Courier
+from eventing.delivery.deliverer import Deliverer
 from eventing.delivery.kafka_reader import Subscription
-from eventing.delivery.workers import Hands
+from eventing.delivery.workers import DeliveryWorkers
 from eventing.metrics import DispatcherMeters
 from linewatch import keys
 from linewatch.decoder.outbox.relay import Relay
@@ -64,10 +64,10 @@ def _run(kafka, function):
     def run(told):
         log = kafka.log()
         stopping = threading.Event()
-        courier = Courier(told, function.url, stopping)
-        hands = Hands(told, courier, log, stopping, DispatcherMeters())
+        deliverer = Deliverer(told, function.url, stopping)
+        workers = DeliveryWorkers(told, deliverer, log, stopping, DispatcherMeters())
         subscription = Subscription(
-            hands, lambda own: log.join(group_of(told), own), stopping, commit_s=0.2
+            workers, lambda own: log.join(group_of(told), own), stopping, commit_s=0.2
         )
         started.append((subscription, stopping, log))
         subscription.start()

@@ -73,7 +73,7 @@ class Facts:
     started_at_ms: int
 
 
-class Pod:
+class Housekeeping:
     """Keeps the lease alive and the house in order.
 
     Args:

@@ -62,7 +62,7 @@ class Outcome:
     edges: int = 0
 
 
-class Ears:
+class SessionDecoder:
     """Decodes steps and commits the edges they pass.
 
     Args:

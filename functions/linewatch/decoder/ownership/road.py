@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 from linewatch.calls import CallStart, ChannelKey, Chunk, Step
 from linewatch.decoder.metrics import Metrics
-from linewatch.decoder.ownership.cookies import Answer, Forwarder, OwnerGone, OwnerSilent
+from linewatch.decoder.ownership.forwarder import Answer, Forwarder, OwnerGone, OwnerSilent
 from linewatch.decoder.ownership.placing import Placing
 from linewatch.decoder.ownership.sessions import Reply, Sessions
 from linewatch.decoder.store.answers import Owner

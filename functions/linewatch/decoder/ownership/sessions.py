@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from linewatch import payloads
 from linewatch.calls import CallStart, ChannelKey, Chunk, End, EndReason, Gap, Step
 from linewatch.decoder.metrics import Metrics
-from linewatch.decoder.ownership.live import Ears, Live, Outcome
+from linewatch.decoder.ownership.live import Live, Outcome, SessionDecoder
 from linewatch.decoder.store.answers import Claim, Claimed, Committed, Owner, Receipt, Stored
 from linewatch.decoder.store.store import Store
 from linewatch.errors import (
@@ -54,7 +54,7 @@ class Sessions:
 
     Args:
         store: Where sessions are kept.
-        ears: What decodes.
+        decoding: What decodes.
         metrics: Counted into.
         now_ms: The time; only tombstones carry it.
         keep_undecodable: Pieces of audio kept that killed a decoder; 0 keeps none.
@@ -63,13 +63,13 @@ class Sessions:
     def __init__(
         self,
         store: Store,
-        ears: Ears,
+        decoding: SessionDecoder,
         metrics: Metrics,
         now_ms: Callable[[], int],
         keep_undecodable: int = 0,
     ) -> None:
         self._store = store
-        self._ears = ears
+        self._decoding = decoding
         self._metrics = metrics
         self._now_ms = now_ms
         self._keep_undecodable = keep_undecodable
@@ -230,7 +230,7 @@ class Sessions:
         self._metrics.steps.inc()
         live.stream, live.next_seq = step.stream, receipt.next_seq
         spoken = live.partial
-        outcome = self._ears.hear(live, [step])
+        outcome = self._decoding.hear(live, [step])
         if live.partial != spoken:
             self._partials[live.key] = live.partial
         return outcome
@@ -305,8 +305,8 @@ class Sessions:
             self._metrics.undecodable.inc()
             if self._keep_undecodable and claim.tail:
                 self._store.keep_undecodable(key, claim.tail, self._keep_undecodable)
-            return self._ears.skip(key, stored, claim.tail)
-        live = self._ears.restore(key, stored, claim.tail)
+            return self._decoding.skip(key, stored, claim.tail)
+        live = self._decoding.restore(key, stored, claim.tail)
         if stored.attempts:
             self._metrics.adoptions.inc()
             self._store.prove(key, live.epoch)

@@ -12,7 +12,7 @@ from redis import Redis
 from redis import TimeoutError as Late
 from redis.exceptions import NoScriptError
 
-from linewatch.breaker import Standstill
+from linewatch.serving.breaker import Breaker
 
 NAMES: Final = ("claim", "commit", "edge", "close", "announce", "own")
 Part = str | bytes | int
@@ -33,7 +33,7 @@ class Scripts:
         }
         # Who was used last goes first: what a rush left is never used, and dropped.
         self._idle: list[Any] = []
-        self._standstill = Standstill(Late)
+        self._breaker = Breaker(Late)
 
     def run(self, name: str, keys: Sequence[str], arguments: Sequence[Part]) -> Any:  # noqa: ANN401 - whatever the script answers
         """Return what the script *name* answers.
@@ -43,7 +43,7 @@ class Scripts:
         """
         script = self.known[name]
         try:
-            with self._standstill.asking(), self._connection() as connection:
+            with self._breaker.asking(), self._connection() as connection:
                 connection.send_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
                 return connection.read_response()
         except NoScriptError:

@@ -9,7 +9,7 @@ import redis
 from linewatch import keys
 from linewatch.calls import Gap, GapReason
 from linewatch.decoder.ownership import housekeeping
-from linewatch.decoder.ownership.housekeeping import GAUGE_EVERY, Facts, Pod, Repeating
+from linewatch.decoder.ownership.housekeeping import GAUGE_EVERY, Facts, Housekeeping, Repeating
 from linewatch.decoder.ownership.placing import SETTLED, Placing
 from linewatch.decoder.ownership.watchdog import Watchdog
 from linewatch.decoder.store.answers import Pod as Seen
@@ -41,7 +41,7 @@ def eventually(fact, timeout_s=5.0):
 
 def keeper_of(home, placing=None, tidy=()):
     """Return what keeps the lease and the house of *home*."""
-    return Pod(
+    return Housekeeping(
         home.store,
         home.sessions,
         placing or Placing(home.name, 60, 1000),

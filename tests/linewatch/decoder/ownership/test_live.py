@@ -6,7 +6,7 @@ import pytest
 
 from linewatch import events
 from linewatch.calls import End, Gap, GapReason
-from linewatch.decoder.ownership.live import Ears
+from linewatch.decoder.ownership.live import SessionDecoder
 from linewatch.decoder.ownership.watchdog import Watchdog
 from linewatch.decoder.store.answers import Claimed
 from linewatch.errors import SessionMoved
@@ -47,8 +47,8 @@ class TestHear:
         """Steps that pass edges bring their finals and put their events into the outbox."""
         steps = [*SPOKEN, End(len(SPOKEN), "s1")]
         claim = opened(pod, steps)
-        live = pod.ears.restore(AGENT, claim.stored, ())
-        outcome = pod.ears.hear(live, steps)
+        live = pod.decoding.restore(AGENT, claim.stored, ())
+        outcome = pod.decoding.hear(live, steps)
         assert outcome.edges >= 1
         assert [final["first_sample"] for final in outcome.finals] == [
             int(name[2].partition("-")[0]) for name in told(redis_url, "final")
@@ -58,38 +58,40 @@ class TestHear:
 
     def test_long_chunk_is_watched_longer(self, pod, monkeypatch):
         """A decode has the watchdog's time for every second of its chunk."""
-        watched, watching = [], pod.ears._watchdog.watching
+        watched, watching = [], pod.decoding._watchdog.watching
         monkeypatch.setattr(
-            pod.ears._watchdog, "watching", lambda audio_s: watched.append(audio_s) or watching()
+            pod.decoding._watchdog,
+            "watching",
+            lambda audio_s: watched.append(audio_s) or watching(),
         )
         steps = [chunk(samples=24_000), End(1, "s1")]
-        live = pod.ears.restore(AGENT, opened(pod, steps).stored, ())
-        pod.ears.hear(live, steps)
+        live = pod.decoding.restore(AGENT, opened(pod, steps).stored, ())
+        pod.decoding.hear(live, steps)
         assert watched == [3.0, 0.0]
 
     def test_partial_is_shown(self, pod):
         """While somebody speaks the partial holds the words so far."""
         claim = opened(pod, SPOKEN[:4])
-        live = pod.ears.restore(AGENT, claim.stored, ())
+        live = pod.decoding.restore(AGENT, claim.stored, ())
         assert live.partial == ""
-        pod.ears.hear(live, SPOKEN[:4])
+        pod.decoding.hear(live, SPOKEN[:4])
         assert live.partial == live.session.partial != ""
 
     def test_moved_session_stops(self, pod, redis_url):
         """When another pod owns the session by now, the edge lands nowhere and this is told."""
         steps = [*SPOKEN, End(len(SPOKEN), "s1")]
         claim = opened(pod, steps)
-        live = pod.ears.restore(AGENT, claim.stored, ())
+        live = pod.decoding.restore(AGENT, claim.stored, ())
         pod.store.claim(AGENT)
         with pytest.raises(SessionMoved):
-            pod.ears.hear(live, steps)
+            pod.decoding.hear(live, steps)
         assert told(redis_url, "final") == []
 
     def test_counts_what_it_told(self, pod):
         """Utterances and gaps that were published are counted."""
         steps = [*SPOKEN, Gap(8, 9, 20_000, "s1", GapReason.LOST), End(9, "s1")]
         claim = opened(pod, steps)
-        outcome = pod.ears.hear(pod.ears.restore(AGENT, claim.stored, ()), steps)
+        outcome = pod.decoding.hear(pod.decoding.restore(AGENT, claim.stored, ()), steps)
         assert pod.metrics.utterances._value.get() == len(outcome.finals) >= 1
         assert pod.metrics.gaps.labels("lost")._value.get() == 1
 
@@ -97,10 +99,12 @@ class TestHear:
         """Every utterance that was committed is a span with the ids of its event, in order."""
         told_to = ListTracer()
         pod = Pod(redis_url)
-        pod.ears = Ears(pod.store, pod.recognizers, pod.metrics, Watchdog(5.0), 2, tracer=told_to)
+        pod.decoding = SessionDecoder(
+            pod.store, pod.recognizers, pod.metrics, Watchdog(5.0), 2, tracer=told_to
+        )
         steps = [*SPOKEN, End(len(SPOKEN), "s1")]
         claim = opened(pod, steps)
-        pod.ears.hear(pod.ears.restore(AGENT, claim.stored, ()), steps)
+        pod.decoding.hear(pod.decoding.restore(AGENT, claim.stored, ()), steps)
         assert told_to.told == [
             ("utterance", events.trace_parent("default", "c1", AGENT.source, name), "")
             for _, _, name in told(redis_url, "final")
@@ -111,13 +115,15 @@ class TestHear:
         """An utterance that could not be committed is nobody's span."""
         told_to = ListTracer()
         pod = Pod(redis_url)
-        pod.ears = Ears(pod.store, pod.recognizers, pod.metrics, Watchdog(5.0), 2, tracer=told_to)
+        pod.decoding = SessionDecoder(
+            pod.store, pod.recognizers, pod.metrics, Watchdog(5.0), 2, tracer=told_to
+        )
         steps = [*SPOKEN, End(len(SPOKEN), "s1")]
         claim = opened(pod, steps)
-        live = pod.ears.restore(AGENT, claim.stored, ())
+        live = pod.decoding.restore(AGENT, claim.stored, ())
         pod.store.claim(AGENT)
         with pytest.raises(SessionMoved):
-            pod.ears.hear(live, steps)
+            pod.decoding.hear(live, steps)
         assert told_to.spans == []
 
     def test_decodes_are_limited(self, redis_url):
@@ -138,8 +144,8 @@ class TestHear:
         made.fresh = Counting
         pod = Pod(redis_url, recognizers=made)
         claim = opened(pod, SPOKEN[:2])
-        lives = [pod.ears.restore(AGENT, claim.stored, ()) for _ in range(5)]
-        threads = [threading.Thread(target=pod.ears.hear, args=(one, SPOKEN)) for one in lives]
+        lives = [pod.decoding.restore(AGENT, claim.stored, ()) for _ in range(5)]
+        threads = [threading.Thread(target=pod.decoding.hear, args=(one, SPOKEN)) for one in lives]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -159,7 +165,7 @@ class TestRestore:
         original = pod.sessions._live[AGENT]
         claim = pod.store.claim(AGENT)
         assert 0 < len(claim.tail) < len(heard)
-        restored = pod.ears.restore(AGENT, claim.stored, claim.tail)
+        restored = pod.decoding.restore(AGENT, claim.stored, claim.tail)
         assert restored.partial == original.partial
         assert restored.session.next_position == original.session.next_position
         assert restored.session.checkpoint == original.session.checkpoint
@@ -169,7 +175,7 @@ class TestRestore:
         """An edge that the last owner did not live to commit is committed by the replay."""
         steps = [*SPOKEN, End(len(SPOKEN), "s1")]
         claim = opened(pod, steps)
-        live = pod.ears.restore(AGENT, claim.stored, claim.tail)
+        live = pod.decoding.restore(AGENT, claim.stored, claim.tail)
         assert live.ended
         assert told(redis_url, "final")
         assert pod.store.peek(AGENT).ended == "hangup"
@@ -181,7 +187,7 @@ class TestSkip:
     def test_tail_becomes_a_gap(self, pod, redis_url):
         """A skipped tail is told as undecodable, none of it is heard, audio goes on after it."""
         claim = opened(pod, SPOKEN)
-        live = pod.ears.skip(AGENT, claim.stored, claim.tail)
+        live = pod.decoding.skip(AGENT, claim.stored, claim.tail)
         assert pod.recognizers.made == 0
         assert told(redis_url, "gap") == [("linewatch.call.gap.v1", AGENT.source, "0-gap")]
         assert live.session.next_position == 16_000
@@ -192,21 +198,21 @@ class TestSkip:
     def test_end_in_it_ends(self, pod):
         """A skipped tail that holds the end ends the channel all the same."""
         claim = opened(pod, [*SPOKEN, End(len(SPOKEN), "s1")])
-        assert pod.ears.skip(AGENT, claim.stored, claim.tail).ended
+        assert pod.decoding.skip(AGENT, claim.stored, claim.tail).ended
         assert pod.store.peek(AGENT).ended == "hangup"
 
     def test_no_audio_no_gap(self, pod, redis_url):
         """Where nothing was heard since the last edge, nothing is told missing."""
         claim = opened(pod)
-        pod.ears.skip(AGENT, claim.stored, claim.tail)
+        pod.decoding.skip(AGENT, claim.stored, claim.tail)
         assert told(redis_url, "gap") == []
         assert pod.store.peek(AGENT).checkpoint.edges == 1
 
     def test_goes_on_after_it(self, pod):
         """The next chunk after a skipped tail is heard from its own first sample."""
         claim = opened(pod, SPOKEN)
-        live = pod.ears.skip(AGENT, claim.stored, claim.tail)
+        live = pod.decoding.skip(AGENT, claim.stored, claim.tail)
         step = chunk(8, 16_000)
         assert pod.store.commit(AGENT, claim.stored.epoch, step).next_seq == 9
-        assert pod.ears.hear(live, [step]).edges == 0
+        assert pod.decoding.hear(live, [step]).edges == 0
         assert live.session.next_position == 18_000

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from linewatch.calls import ChannelKey, Chunk, End
-from linewatch.decoder.ownership.cookies import Answer, OwnerGone, OwnerSilent
+from linewatch.decoder.ownership.forwarder import Answer, OwnerGone, OwnerSilent
 from linewatch.decoder.ownership.placing import Placing
 from linewatch.decoder.ownership.road import Passage, Road
 from linewatch.decoder.ownership.sessions import Reply

@@ -392,7 +392,7 @@ class TestRefusals:
             return []
 
         pod.take(AGENT, STEPS[0])
-        pod.ears._decode = slow
+        pod.decoding._decode = slow
         first = threading.Thread(target=pod.take, args=(AGENT, STEPS[1]))
         first.start()
         assert entered.wait(5)
@@ -660,7 +660,7 @@ class TestPoison:
                 story.pod.store.claim(key, suspect=True)  # adopted, and died before the replay
         story.pod.killed()
         last = Pod(redis_url, "pod-z")
-        running, most, restore = [], [], last.ears.restore
+        running, most, restore = [], [], last.decoding.restore
 
         def watched(key, stored, tail):
             running.append(key)
@@ -670,8 +670,8 @@ class TestPoison:
             running.remove(key)
             return live
 
-        last.ears.restore = watched
-        last.ears.skip = watched
+        last.decoding.restore = watched
+        last.decoding.skip = watched
         threads = [
             threading.Thread(target=last.take, args=(key, STEPS[1])) for key in (AGENT, CUSTOMER)
         ]

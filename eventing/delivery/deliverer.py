@@ -34,7 +34,7 @@ def is_retried(status: int | None) -> bool:
     return status is None or status in _RETRIED or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-class Courier:
+class Deliverer:
     """Brings the events of one source to its function over kept connections."""
 
     def __init__(

@@ -7,17 +7,17 @@ from queue import SimpleQueue
 
 import pytest
 
-from linewatch.serving.crew import Crew
+from linewatch.serving.thread_pool import ThreadPool
 
 WAIT_S = 5
 
 
-@pytest.fixture(name="crew")
+@pytest.fixture(name="pool")
 def _crew():
     """Two threads, which end with the test."""
-    crew = Crew(2)
-    yield crew
-    crew.shutdown()
+    pool = ThreadPool(2)
+    yield pool
+    pool.shutdown()
 
 
 class Held:
@@ -34,35 +34,35 @@ class Held:
         assert self.may_end.wait(WAIT_S)
 
 
-def done_by(crew):
+def done_by(pool):
     """Return the thread that does a job at once."""
     told = SimpleQueue()
-    crew.submit(lambda: told.put(threading.current_thread()))
+    pool.submit(lambda: told.put(threading.current_thread()))
     return told.get(timeout=WAIT_S)
 
 
-def held_by(crew):
+def held_by(pool):
     """Return two jobs that two threads have begun."""
     jobs = Held(), Held()
     for job in jobs:
-        crew.submit(job)
+        pool.submit(job)
         assert job.began.wait(WAIT_S)
     return jobs
 
 
-def idle(crew, count):
+def idle(pool, count):
     """Wait until *count* threads are idle."""
     for _ in range(WAIT_S * 100):
-        if len(crew._idle) == count:
+        if len(pool._idle) == count:
             return
         threading.Event().wait(0.01)
-    pytest.fail(f"{len(crew._idle)} threads are idle")
+    pytest.fail(f"{len(pool._idle)} threads are idle")
 
 
-def test_no_more_threads_than_said(crew):
+def test_no_more_threads_than_said(pool):
     """A third job waits until one of two threads is free, and is not lost."""
-    (first, second), third = held_by(crew), Held()
-    crew.submit(third)
+    (first, second), third = held_by(pool), Held()
+    pool.submit(third)
     assert not third.began.wait(0.05)
     first.may_end.set()
     assert third.began.wait(WAIT_S)
@@ -71,33 +71,33 @@ def test_no_more_threads_than_said(crew):
     third.may_end.set()
 
 
-def test_no_thread_before_it_is_needed(crew):
+def test_no_thread_before_it_is_needed(pool):
     """One job after the other is done by one thread."""
-    first = done_by(crew)
+    first = done_by(pool)
     for _ in range(5):
-        idle(crew, 1)
-        assert done_by(crew) is first
+        idle(pool, 1)
+        assert done_by(pool) is first
 
 
-def test_last_free_goes_first(crew):
+def test_last_free_goes_first(pool):
     """Of two idle threads the one that worked last takes the next job."""
-    first, second = held_by(crew)
+    first, second = held_by(pool)
     first.may_end.set()
-    idle(crew, 1)
+    idle(pool, 1)
     second.may_end.set()
-    idle(crew, 2)
-    assert [done_by(crew), idle(crew, 2), done_by(crew)] == [second.thread, None, second.thread]
+    idle(pool, 2)
+    assert [done_by(pool), idle(pool, 2), done_by(pool)] == [second.thread, None, second.thread]
 
 
 def test_threads_end_at_the_end():
     """An idle thread ends at once, a busy one once its job is done."""
-    crew = Crew(2)
-    quick = done_by(crew)
-    idle(crew, 1)
-    slow, other = held_by(crew)
+    pool = ThreadPool(2)
+    quick = done_by(pool)
+    idle(pool, 1)
+    slow, other = held_by(pool)
     other.may_end.set()
-    idle(crew, 1)
-    crew.shutdown()
+    idle(pool, 1)
+    pool.shutdown()
     other.thread.join(WAIT_S)
     assert not other.thread.is_alive()
     assert slow.thread.is_alive()

@@ -1,4 +1,4 @@
-"""What to do while a store stands still: one caller waits for it, the others learn it at once.
+"""A circuit breaker for a store: while it stands still one caller waits, the others go on.
 
 Each of a hundred calls would wait its own time-out, in the few threads that there are, and
 so learn only seconds later that its chunk has to be sent again.
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Standstill:
+class Breaker:
     """Remembers whether the store's last answer was late; *late* is the error that says so."""
 
     def __init__(self, late: type[Exception]) -> None:

@@ -4,13 +4,13 @@ import threading
 
 import pytest
 
-from linewatch.breaker import Standstill
+from linewatch.serving.breaker import Breaker
 
 
 @pytest.fixture(name="still")
 def _still():
     """A standstill that one caller has found."""
-    still = Standstill(TimeoutError)
+    still = Breaker(TimeoutError)
     with pytest.raises(TimeoutError), still.asking():
         raise TimeoutError("not answered in time")
     return still
@@ -58,9 +58,9 @@ def test_one_asks_after_another(still):
             raise TimeoutError("in vain")
 
 
-def test_refused_is_no_standstill():
+def test_refused_is_no_breaker():
     """A store that is away refuses at once: everybody may ask it."""
-    still = Standstill(TimeoutError)
+    still = Breaker(TimeoutError)
     with pytest.raises(ConnectionError), still.asking():
         raise ConnectionError("refused")
     with still.asking(), still.asking():

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from eventing.delivery.courier import Courier, Stopped, is_retried
+from eventing.delivery.deliverer import Deliverer, Stopped, is_retried
 from eventing.delivery.kafkasource_request import event_of
 from eventing.scaling.replica import free_port
 from linewatch.eventlog.record import Entry
@@ -24,7 +24,7 @@ def _deliver(url, stopping=None, **delivery):
     told = source(**delivery)
     fields = {name.encode(): value for name, value in record().fields().items()}
     event, _ = event_of(told, Entry(0, 1_000_000, fields, 1))
-    return Courier(told, url, stopping or threading.Event()).deliver(event)
+    return Deliverer(told, url, stopping or threading.Event()).deliver(event)
 
 
 @pytest.mark.parametrize("status", [200, 202, 204, (200, {}, b"not an event")])
@@ -98,11 +98,11 @@ def test_connection_is_kept(function):
     told = source()
     fields = {name.encode(): value for name, value in record().fields().items()}
     event, _ = event_of(told, Entry(0, 1_000_000, fields, 1))
-    courier = Courier(told, function.url, threading.Event())
+    deliverer = Deliverer(told, function.url, threading.Event())
     function.answers = [(200, {}, b"x" * 5000), (422, {}, b"y" * 5000)]
     for _ in range(4):
-        courier.deliver(event)
-    assert courier._pool.num_connections == 1
+        deliverer.deliver(event)
+    assert deliverer._pool.num_connections == 1
 
 
 def test_request_reaches_path(function):

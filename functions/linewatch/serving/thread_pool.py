@@ -10,7 +10,7 @@ from queue import SimpleQueue
 Job = Callable[[], None]
 
 
-class Crew:
+class ThreadPool:
     """At most *size* threads, begun as they are needed. Jobs do not raise.
 
     All idle threads of the standard library's pool wait for one queue: each job wakes two
