@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from tests.support import source
 
 PARTS = ("decoder", "sentiment", "board", "gateway")
-CONTRACT = ("errors", "calls", "events", "payloads", "settings", "keys")
+CONTRACT = ("errors", "calls", "events", "payloads", "settings", "keys", "step_requests")
 FORBIDDEN_NAMES = {"utils", "util", "common", "core", "helpers", "helper", "misc"}
 APPS = {f"functions/linewatch/{part}/app.py" for part in PARTS}
 OWNERS = {

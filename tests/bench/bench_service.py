@@ -33,7 +33,7 @@ from infra.model import preparation
 from linewatch.calls import Channel, ChannelKey, Chunk, Codec, End
 from linewatch.decoder.recognition import recognizer
 from linewatch.decoder.recognition.frontend import Frontend, pcm
-from linewatch.gateway.wire import ChannelWire
+from linewatch.step_requests import ChannelRequests
 from tests.bench import recordings
 from tests.support.decoders import REAL, Fleet
 
@@ -175,7 +175,7 @@ class Caller:
 
     def __init__(self, call, homes):
         key = ChannelKey("default", call, Channel.MIXED)
-        self._wire = ChannelWire(key, 1_767_225_600_000, "bench")
+        self._requests = ChannelRequests(key, "bench", 1_767_225_600_000)
         self._homes = [http.client.HTTPConnection(home.removeprefix("http://")) for home in homes]
         self._after, self._cookie = -1, ""
 
@@ -188,7 +188,7 @@ class Caller:
         self._ask(seq, End(seq, "bench"))
 
     def _ask(self, seq, step):
-        request = self._wire.step(step, self._after)
+        request = self._requests.step(step, self._after)
         headers = {**request.headers, **({"cookie": self._cookie} if self._cookie else {})}
         connection = self._homes[min(seq, 1)]
         connection.request("POST", request.path, request.body, headers)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from linewatch import keys
 from linewatch.calls import Channel, ChannelKey, Chunk, Codec
 from linewatch.gateway.decoders import Decoders
-from linewatch.gateway.wire import ChannelWire
+from linewatch.step_requests import ChannelRequests
 from tests.chaos.crowd import OK, UNAVAILABLE, Crowd
 from tests.chaos.delivery import Target, length, names, publish, running, unsettled, utterance
 from tests.chaos.oracle import CHUNK_BYTES, RATE_HZ, Script
@@ -30,7 +30,7 @@ _MOST_USED = 0.5
 
 def asked_for_a_call(urls, name):
     """Send the first chunk of a new call; return the status and what Retry-After says."""
-    wire = ChannelWire(ChannelKey("default", name, Channel.CUSTOMER), STARTED_AT_MS, "probe")
+    wire = ChannelRequests(ChannelKey("default", name, Channel.CUSTOMER), "probe", STARTED_AT_MS)
     chunk = Chunk(0, 0, "probe", Codec.PCMU, RATE_HZ, b"\xff" * CHUNK_BYTES)
     request = wire.step(chunk, -1)
     decoders = Decoders(urls, chance=random.Random(1))

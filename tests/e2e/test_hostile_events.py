@@ -23,6 +23,7 @@ from linewatch.decoder.app import app_of
 from linewatch.sending.outlet import Outlet
 from linewatch.sentiment import app as sentiment_app
 from linewatch.sentiment import warmup
+from linewatch.serving.function import routed
 from tests.linewatch.decoder.test_app import service_of
 
 STRUCTURED = "application/cloudevents+json"
@@ -104,12 +105,12 @@ def _receiver(request, redis_url):
         yield app_of(service_of(redis_url)).test_client(use_cookies=False), "/v1/events"
     elif request.param == "sentiment":
         function = sentiment_app.build({"REPLY": "true"}, warmup.load)
-        function.warmup.scorer()
-        yield sentiment_app.routed(function).test_client(), "/"
+        function.handler.warmup.scorer()
+        yield routed(function).test_client(), "/"
     else:
-        function = board_app.Function(Board.from_url(redis_url), Outlet(is_reply=True))
-        yield board_app._routed(function).test_client(), "/"
-        function.board.close()
+        keeping = board_app.Keeping(Board.from_url(redis_url), Outlet(is_reply=True))
+        yield board_app._routed(keeping).test_client(), "/"
+        keeping.board.close()
 
 
 def resident_bytes():

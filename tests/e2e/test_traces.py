@@ -14,6 +14,7 @@ from linewatch.sending.outlet import Outlet
 from linewatch.sending.sink import Sink
 from linewatch.sentiment import app as sentiment_app
 from linewatch.sentiment import warmup
+from linewatch.serving.function import routed
 from linewatch.tracing import otlp
 from linewatch.tracing.otlp import Otlp
 from tests.linewatch.decoder.pods import AGENT, START, Pod
@@ -53,20 +54,20 @@ def _scored(url, event):
     function = sentiment_app.build(
         {"REPLY": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": url}, warmup.load
     )
-    answer = _post(sentiment_app.routed(function).test_client(), event)
-    function.tracer.close()
+    answer = _post(routed(function).test_client(), event)
+    function.handler.tracer.close()
     return events.from_http(dict(answer.headers), answer.data)
 
 
 def _kept_on_board(url, redis_url, event):
     told = Otlp(url, "linewatch-board")
     with EventSink() as alerts:
-        function = board_app.Function(
+        keeping = board_app.Keeping(
             Board.from_url(redis_url), Outlet(Sink(alerts.url, 5)), tracer=told
         )
-        assert _post(board_app._routed(function).test_client(), event).status_code == 204
+        assert _post(board_app._routed(keeping).test_client(), event).status_code == 204
         told.close()
-        function.board.close()
+        keeping.board.close()
 
 
 def _post(client, event):

@@ -24,6 +24,7 @@ from linewatch.gateway.playing.pace import Clock
 from linewatch.sending.outlet import Outlet
 from linewatch.sentiment import app as sentiment_app
 from linewatch.sentiment.warmup import Warmup
+from linewatch.serving.function import routed
 from linewatch.settings import load
 from tests.support import fakes
 from tests.support.source import ROOT
@@ -69,8 +70,8 @@ def _decoder_text():
 
 
 def _sentiment_text():
-    function = sentiment_app.Function("s", Warmup(lambda: None), Outlet())
-    return sentiment_app.routed(function).test_client().get("/metrics").text
+    function = sentiment_app.function("s", Warmup(lambda: None), Outlet())
+    return routed(function).test_client().get("/metrics").text
 
 
 def _sources_text():

@@ -14,8 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Response
+from flask import request as flask_request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.sansio.http import parse_cookie
 
 from linewatch import __version__, errors
@@ -35,6 +36,7 @@ from linewatch.serving.fast_lane import FastLane
 from linewatch.serving.metrics_text import CONTENT_TYPE
 from linewatch.settings import BOOT_FAILED
 from linewatch.settings import load as load_settings
+from linewatch.step_requests import ChannelRequests
 from linewatch.tracing.choice import TracingSettings, tracer
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ _ALIAS_EXPIRES_S: Final = 25
 _GC_THRESHOLD: Final = 20_000
 
 #: The request that comes four times a second from every speaker.
-_AUDIO: Final = re.compile(r"/v1/calls/([\w.~-]+)/channels/(\w+)/audio", re.ASCII)
+_AUDIO: Final = re.compile(r"/v1/calls/([^/]+)/channels/([^/]+)/audio")
 
 Route = Callable[..., Response]
 
@@ -172,9 +174,14 @@ class Edge:
         start: CallStart | None = None,
     ) -> dict[str, Any]:
         """Take a step that came inside another request, forwarded as a request of its own."""
-        method, path, own, body = intake.request_of(key, step, start)
+        started_at_ms = start.started_at_ms if start else None
+        request = ChannelRequests(key, step.stream, started_at_ms, name_tenant=True).step(step)
         kept = {name: headers[name] for name in ("authorization",) if name in headers}
-        passage = Passage(key, step, None, start, method, path, {**own, **kept}, body)
+        passage = Passage(
+            *(key, step, None, start, request.method, request.path),
+            headers={**request.headers, **kept},
+            body=request.body,
+        )
         found = self._service.road.travel(passage)
         if isinstance(found, Reply):
             return asdict(found)
@@ -312,7 +319,7 @@ def _on_fault(error: Exception) -> Response:
 
 
 def _view(route: Route) -> Route:
-    return lambda **names: route(Asked.of(request.environ), **names)
+    return lambda **names: route(Asked.of(flask_request.environ), **names)
 
 
 def _chunks(audio: Route) -> Callable[[WSGIEnvironment], Response | None]:
@@ -320,8 +327,10 @@ def _chunks(audio: Route) -> Callable[[WSGIEnvironment], Response | None]:
 
     def answer(environ: WSGIEnvironment) -> Response | None:
         found = _AUDIO.fullmatch(environ["PATH_INFO"])
-        if not found or environ["REQUEST_METHOD"] != "POST":
+        if not found:
             return None
+        if environ["REQUEST_METHOD"] != "POST":
+            return _on_http(MethodNotAllowed(["POST"]))
         try:
             return audio(Asked.of(environ), *found.groups())
         except errors.LinewatchError as error:
@@ -342,7 +351,6 @@ def app_of(service: Service) -> Flask:
     edge = Edge(service)
     channel = "/v1/calls/<call>/channels/<channel>"
     for method, rule, route in (
-        ("POST", f"{channel}/audio", edge.audio),
         ("POST", f"{channel}/gap", edge.gap),
         ("POST", f"{channel}/end", edge.end),
         ("GET", channel, edge.channel),

@@ -22,14 +22,13 @@ from linewatch.gateway.ring import Ring
 from linewatch.gateway.wire import (
     AGAIN,
     TAKEN,
-    ChannelWire,
     Reply,
-    Request,
     Words,
     problem,
     reply,
     retry_after_s,
 )
+from linewatch.step_requests import ChannelRequests, Request
 
 RING_S: Final = 30
 CHUNK_MS: Final = 250
@@ -112,7 +111,7 @@ class ChannelSender:
         self._chunk_bytes = max(1, rate_hz * chunk_ms // 1000) * codec.sample_bytes
         self._ring_samples = ring_s * rate_hz
         self._ring = Ring(stream, self._ring_samples)
-        self._wire = ChannelWire(key, started_at_ms, stream, name_tenant=name_tenant)
+        self._requests = ChannelRequests(key, stream, started_at_ms, name_tenant=name_tenant)
         self._collected = bytearray()
         self._position = 0
         self._finishing = False
@@ -219,7 +218,7 @@ class ChannelSender:
         Returns:
             None when that is settled, else the seconds to wait before the next try.
         """
-        answer = self._send(self._wire.state())
+        answer = self._send(self._requests.state())
         if answer is None:
             return self._backoff.wait_s()
         if answer.status == _NOT_FOUND:
@@ -246,7 +245,7 @@ class ChannelSender:
         if due is None:
             return None
         with self._tally.sending(due):
-            answer = self._send(self._wire.step(due, self._heard.after))
+            answer = self._send(self._requests.step(due, self._heard.after))
         if self._backoff.tries == _HELD_UP:
             _LOG.warning("held up call=%s channel=%s", self.key.call, self.key.channel)
         if answer is None:

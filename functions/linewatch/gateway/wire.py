@@ -1,4 +1,4 @@
-"""A channel's steps as HTTP requests to a decoder, and what its answers mean."""
+"""What a line tells a decoder beside its steps, and what the answers mean."""
 
 from __future__ import annotations
 
@@ -8,26 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from linewatch import events
-from linewatch.calls import CallStart, ChannelKey, Chunk, Codec, Gap, Step
+from linewatch.calls import CallStart
 from linewatch.gateway.decoders import Answer
+from linewatch.step_requests import JSON, Request
 
-_JSON: Final = {"content-type": "application/json"}
-_G711_HZ: Final = 8000
 #: Answers to which the same request is sent again; every other error is final.
 AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 TAKEN: Final = frozenset({200, 201})
 _PROBLEM: Final = "urn:linewatch:problem:"
 Words = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request; *path* is below a decoder's base URL."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +27,6 @@ class Reply:
     next_position: int
     partial: str
     finals: tuple[Words, ...]
-
-
-def media_type(codec: Codec, rate_hz: int) -> str:
-    """Return the content type of audio in *codec*."""
-    if codec is Codec.S16LE:
-        return f"audio/x-raw;format=S16LE;rate={rate_hz}"
-    if codec is Codec.L16 or rate_hz != _G711_HZ:
-        return f"audio/{codec};rate={rate_hz}"
-    return f"audio/{codec}"
 
 
 def announcement(start: CallStart, channels: tuple[str, ...]) -> Request:
@@ -60,63 +40,7 @@ def announcement(start: CallStart, channels: tuple[str, ...]) -> Request:
         "started_at": events.timestamp(start.started_at_ms),
         "channels": list(channels),
     }
-    return Request("POST", "/v1/calls", _JSON, json.dumps(body).encode())
-
-
-class ChannelWire:
-    """Writes the requests of one channel; what never changes is written once.
-
-    *name_tenant* sends the tenant along, which must then be the token's.
-    """
-
-    def __init__(
-        self, key: ChannelKey, started_at_ms: int, stream: str, *, name_tenant: bool = False
-    ) -> None:
-        self._stream = stream
-        self._path = f"/v1/calls/{key.call}/channels/{key.channel}"
-        self._chunk_headers = {
-            "ce-specversion": "1.0",
-            "ce-type": events.AUDIO_CHUNK,
-            "ce-source": key.source,
-            "ce-time": events.timestamp(started_at_ms),
-            "ce-stream": stream,
-        }
-        if name_tenant:
-            self._chunk_headers["ce-tenant"] = key.tenant
-
-    def state(self) -> Request:
-        """Ask how far the decoder is."""
-        return Request("GET", self._path, {})
-
-    def step(self, step: Step, after: int) -> Request:
-        """Tell *step*; *after* is the first sample of the last final seen, -1 before any."""
-        if isinstance(step, Chunk):
-            return self._chunk(step, after)
-        told = {"stream": self._stream}
-        if isinstance(step, Gap):
-            body = {
-                **told,
-                "from_seq": step.from_seq,
-                "next_seq": step.next_seq,
-                "position": step.position,
-                "reason": str(step.reason),
-            }
-            return self._json("gap", after, body)
-        return self._json("end", after, {**told, "seq": step.seq})
-
-    def _chunk(self, chunk: Chunk, after: int) -> Request:
-        headers = {
-            **self._chunk_headers,
-            "ce-id": f"{self._stream}-{chunk.seq}",
-            "ce-sequence": str(chunk.seq),
-            "ce-position": str(chunk.position),
-            "content-type": media_type(chunk.codec, chunk.rate_hz),
-        }
-        return Request("POST", f"{self._path}/audio?after={after}", headers, chunk.audio)
-
-    def _json(self, what: str, after: int, body: Mapping[str, object]) -> Request:
-        path = f"{self._path}/{what}?after={after}"
-        return Request("POST", path, _JSON, json.dumps(body).encode())
+    return Request("POST", "/v1/calls", JSON, json.dumps(body).encode())
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

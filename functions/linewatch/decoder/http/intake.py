@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,13 +12,11 @@ from linewatch import events, payloads
 from linewatch.calls import (
     CallStart,
     Channel,
-    ChannelKey,
     Chunk,
     Codec,
     End,
     Gap,
     GapReason,
-    Step,
     checked_name,
 )
 from linewatch.errors import BadChunk, BadEvent, BadRequest, UnsupportedMedia
@@ -77,9 +75,7 @@ def media_type(content_type: str) -> tuple[Codec, int]:
 def _rate_hz(raw: str) -> int:
     number = int(raw) if raw.isascii() and raw.isdigit() and len(raw) <= _MOST_DIGITS else 0
     if not LOWEST_HZ <= number <= HIGHEST_HZ:
-        raise BadChunk(
-            f"rate {raw[:20]!r} is none: state rate= from {LOWEST_HZ} to {HIGHEST_HZ} Hz"
-        )
+        raise BadChunk(f"rate must be {LOWEST_HZ} to {HIGHEST_HZ} Hz, not {raw[:20] or 'left out'}")
     return number
 
 
@@ -107,20 +103,36 @@ def chunk_of(headers: Mapping[str, str], body: bytes) -> Heard:
         BadChunk: a number, a name, the rate or the length is wrong.
         UnsupportedMedia: the content type is no audio we read.
     """
-    codec, rate_hz = media_type(headers.get("content-type", ""))
+    media = media_type(headers.get("content-type", ""))
     if headers.get("ce-specversion") != "1.0" or headers.get("ce-type") != events.AUDIO_CHUNK:
         raise BadEvent(f"send ce-specversion: 1.0 and ce-type: {events.AUDIO_CHUNK}")
+    numbers = {name: headers.get(f"ce-{name}", "") for name in ("sequence", "position", "stream")}
+    return Heard(checked_chunk(media, numbers, body), moment_ms(headers.get("ce-time")))
+
+
+def checked_chunk(media: tuple[Codec, int], numbers: Mapping[str, object], audio: bytes) -> Chunk:
+    """Return the chunk of *audio* in *media*: codec and rate in Hz.
+
+    Args:
+        media: See `media_type`.
+        numbers: The event's ``sequence``, ``position`` and ``stream``, as texts or numbers.
+        audio: The samples.
+
+    Raises:
+        BadChunk, BadName: one of them is wrong.
+    """
+    codec, rate_hz = media
     chunk = Chunk(
-        seq=_number("ce-sequence", headers.get("ce-sequence", "")),
-        position=_position("ce-position", headers.get("ce-position", "")),
-        stream=checked_name("stream", headers.get("ce-stream", "")),
+        seq=_number("ce-sequence", numbers.get("sequence")),
+        position=_position("ce-position", numbers.get("position")),
+        stream=checked_name("stream", numbers.get("stream")),
         codec=codec,
         rate_hz=rate_hz,
-        audio=body,
+        audio=audio,
     )
     _check_length(chunk)
     payloads.check_position(chunk.end_position, chunk.rate_hz)
-    return Heard(chunk, moment_ms(headers.get("ce-time")))
+    return chunk
 
 
 def _check_length(chunk: Chunk) -> None:
@@ -145,6 +157,15 @@ def moment_ms(raw: object) -> int | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise BadChunk(f"time {text[:40]!r} is no RFC 3339 time") from None
+    return start_ms(moment)
+
+
+def start_ms(moment: datetime) -> int:
+    """Return when a call started, in ms.
+
+    Raises:
+        BadChunk: the time has no zone, or no call can have started then.
+    """
     if moment.tzinfo is None:
         raise BadChunk("time must carry a zone, as in 2026-01-31T12:00:00Z")
     started_at_ms = events.at_ms(moment)
@@ -249,32 +270,3 @@ def after_of(raw: str) -> int:
     if raw == "-1":
         return -1
     return _number("after", raw)
-
-
-def request_of(
-    key: ChannelKey, step: Step, start: CallStart | None
-) -> tuple[str, str, dict[str, str], bytes]:
-    """Return the request that brings *step*: method, path, headers, body."""
-    base = f"/v1/calls/{key.call}/channels/{key.channel}"
-    if isinstance(step, Chunk):
-        return "POST", f"{base}/audio", _chunk_headers(key, step, start), step.audio
-    headers = {"content-type": "application/json", "ce-tenant": key.tenant}
-    body = json.dumps(asdict(step)).encode()
-    return "POST", f"{base}/{'gap' if isinstance(step, Gap) else 'end'}", headers, body
-
-
-def _chunk_headers(key: ChannelKey, chunk: Chunk, start: CallStart | None) -> dict[str, str]:
-    kind = f"audio/{chunk.codec}" if chunk.codec is not Codec.S16LE else "audio/x-raw;format=S16LE"
-    time = {"ce-time": events.at(start.started_at_ms).isoformat()} if start else {}
-    return {
-        "content-type": f"{kind};rate={chunk.rate_hz}",
-        "ce-specversion": "1.0",
-        "ce-type": events.AUDIO_CHUNK,
-        "ce-source": key.source,
-        "ce-id": f"{chunk.stream}-{chunk.seq}",
-        "ce-tenant": key.tenant,
-        "ce-sequence": str(chunk.seq),
-        "ce-position": str(chunk.position),
-        "ce-stream": chunk.stream,
-        **time,
-    }

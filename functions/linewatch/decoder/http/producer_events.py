@@ -9,7 +9,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from linewatch import events, payloads
 from linewatch.calls import CallEnd, CallStart, ChannelKey
-from linewatch.decoder.http.intake import Heard, checked_start, chunk_of
+from linewatch.decoder.http.intake import Heard, checked_chunk, checked_start, media_type, start_ms
 from linewatch.errors import BadEvent, Forbidden
 
 BATCH: str = "application/cloudevents-batch+json"
@@ -61,22 +61,12 @@ def deed_of(event: CloudEvent, tenant: str) -> Deed:
 def _heard(event: CloudEvent, tenant: str) -> HeardOn:
     """Read ``subject`` = call, extension ``channel``, and the chunk's numbers."""
     key = ChannelKey.of(tenant, event.get_subject(), event.get_extension("channel"))
-    attributes = {
-        f"ce-{name}": str(
-            event.get_extension(name) if event.get_extension(name) is not None else ""
-        )
-        for name in ("sequence", "position", "stream")
-    }
-    moment = event.get_time()
-    headers = {
-        **attributes,
-        "ce-specversion": "1.0",
-        "ce-type": events.AUDIO_CHUNK,
-        "content-type": event.get_datacontenttype() or "",
-        "ce-time": moment.isoformat() if moment else "",
-    }
     data = event.get_data()
     audio = data.encode() if isinstance(data, str) else data
     if not isinstance(audio, bytes):
         raise BadEvent("the data of a chunk is audio: send data_base64")
-    return HeardOn(key, chunk_of(headers, audio))
+    media = media_type(event.get_datacontenttype() or "")
+    numbers = {name: event.get_extension(name) for name in ("sequence", "position", "stream")}
+    moment = event.get_time()
+    started_at_ms = start_ms(moment) if moment else None
+    return HeardOn(key, Heard(checked_chunk(media, numbers, audio), started_at_ms))

@@ -16,7 +16,8 @@ from linewatch.errors import (
     BadRequest,
     UnsupportedMedia,
 )
-from tests.linewatch.decoder.pods import AGENT, START, STARTED_AT_MS, tried
+from linewatch.step_requests import ChannelRequests
+from tests.linewatch.decoder.pods import AGENT, STARTED_AT_MS, tried
 
 NOW_MS = STARTED_AT_MS + 77
 HEADERS = {
@@ -370,18 +371,20 @@ class TestRequestOf:
     def test_chunk_and_back(self, codec):
         """A chunk is written as the request it would have come in."""
         step = Chunk(7, 14_000, "s1", codec, 16_000, b"\1\2\3\4")
-        method, path, headers, body = intake.request_of(AGENT, step, START)
-        assert (method, path) == ("POST", "/v1/calls/c1/channels/agent/audio")
-        assert intake.chunk_of(headers, body) == intake.Heard(step, STARTED_AT_MS)
-        assert headers["ce-tenant"] == "default"
-        assert intake.chunk_of(intake.request_of(AGENT, step, None)[2], body).started_at_ms is None
+        written = ChannelRequests(AGENT, "s1", STARTED_AT_MS, name_tenant=True).step(step)
+        assert (written.method, written.path) == ("POST", "/v1/calls/c1/channels/agent/audio")
+        assert intake.chunk_of(written.headers, written.body) == intake.Heard(step, STARTED_AT_MS)
+        assert written.headers["ce-tenant"] == "default"
+        timeless = ChannelRequests(AGENT, "s1").step(step)
+        assert intake.chunk_of(timeless.headers, timeless.body).started_at_ms is None
 
     def test_gap_and_end_and_back(self):
         """A gap and an end likewise."""
         gap, end = Gap(3, 5, 900, "s1", GapReason.LOST), End(5, "s1")
-        _, path, _, body = intake.request_of(AGENT, gap, None)
-        assert path.endswith("/gap")
-        assert intake.gap_of(json.loads(body)) == gap
-        _, path, _, body = intake.request_of(AGENT, end, None)
-        assert path.endswith("/end")
-        assert intake.end_of(json.loads(body)) == end
+        requests = ChannelRequests(AGENT, "s1", name_tenant=True)
+        told_gap, told_end = requests.step(gap), requests.step(end)
+        assert told_gap.path.endswith("/gap")
+        assert intake.gap_of(json.loads(told_gap.body)) == gap
+        assert told_end.path.endswith("/end")
+        assert intake.end_of(json.loads(told_end.body)) == end
+        assert told_end.headers["ce-tenant"] == "default"
