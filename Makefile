@@ -1,6 +1,6 @@
 # Linewatch. `make` alone lists what there is to make.
 .DEFAULT_GOAL := help
-.PHONY: help image demo deploy test check lint types style roles manifests bench chaos chaos-long chaos-demo attack cluster-test cluster-bench model lock clean install install-dev
+.PHONY: help image demo deploy test check lint types style roles settings manifests bench chaos chaos-long chaos-demo attack cluster-test cluster-bench model lock clean install install-dev
 export PYTHONPATH := functions:.
 export LINES ?= 8
 export LOG ?= redis
@@ -77,6 +77,9 @@ style: install-dev
 	@if [ -f $(METRICS) ]; then \
 		$(PYTHON) $(METRICS) linewatch=functions,eventing,infra,streamlit_app:tests --limits; \
 	else echo "style bar: not measured, $(METRICS) is not here"; fi
+
+settings: install ## write docs/settings.md from the code
+	@$(PYTHON) -m infra.settings_page
 
 roles: install ## write each role's ServiceAccount and NetworkPolicy from the manifests
 	@$(PYTHON) -m infra.manifests.roles

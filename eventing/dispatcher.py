@@ -64,8 +64,8 @@ class DispatcherSettings(LogSettings):
     consumer: str = setting(
         "DISPATCHER",
         str,
-        socket.gethostname(),
-        "its name in the consumer groups: one that starts again under it goes on at once",
+        "",
+        "its name in the consumer groups, the host's if empty: a restart under it goes on at once",
     )
     grace_s: float = setting(
         "GRACE_S",
@@ -108,7 +108,7 @@ class Dispatcher:
         workers = DeliveryWorkers(
             source, self._deliverer(source), self._log, self._stopping, self.meters
         )
-        group = Group(source.topic, source.group, self._told.consumer)
+        group = Group(source.topic, source.group, self._told.consumer or socket.gethostname())
         return self._delivery.readers_of(workers, group, self._stopping)
 
     def _deliverer(self, source: Source) -> Deliverer:

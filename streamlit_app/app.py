@@ -23,6 +23,7 @@ from linewatch.errors import BadName, SettingsError
 from streamlit_app import pipeline, story, strip, view
 from streamlit_app.feed import Feed
 from streamlit_app.markup import FOLDER, Page, render
+from streamlit_app.settings import DashboardSettings
 
 TICK_S: Final = 1.0
 _KEY: Final = "board"
@@ -30,26 +31,6 @@ _KEY: Final = "board"
 _LEVELS: Final = ("any", "watch", "help")
 _STATES: Final = ("live", "ended", "both")
 _WAITING: Final = "Waiting for the board's store. Is Redis running, and REDIS_URL right?"
-
-
-def _tenant(raw: str) -> str:
-    try:
-        return checked_name("tenant", raw)
-    except BadName as error:
-        raise ValueError(error.detail) from error
-
-
-@dataclass(frozen=True, slots=True)
-class DashboardSettings:
-    """What the dashboard needs."""
-
-    redis_url: str = settings.setting(
-        "REDIS_URL",
-        settings.url("redis", "rediss", "unix"),
-        settings.REDIS_URL,
-        "where the board is kept",
-    )
-    tenant: str = settings.setting("TENANT", _tenant, "default", "whose calls are shown")
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from eventing import topology
 from infra.launcher import probes, redis_server
 from infra.launcher.process import Role
 from linewatch import keys
-from linewatch.gateway.__main__ import GatewaySettings
+from linewatch.gateway.settings import GatewaySettings
 from linewatch.serving.function_lookup import settings_of
 from linewatch.settings import load
 

@@ -19,8 +19,9 @@ from linewatch.board import app as board_app
 from linewatch.decoder.app import app_of
 from linewatch.decoder.service import build
 from linewatch.decoder.settings import DecoderSettings
-from linewatch.gateway.__main__ import Gateway, GatewaySettings
+from linewatch.gateway.__main__ import Gateway
 from linewatch.gateway.playing.pace import Clock
+from linewatch.gateway.settings import GatewaySettings
 from linewatch.sending.outlet import Outlet
 from linewatch.sentiment import app as sentiment_app
 from linewatch.sentiment.warmup import Warmup

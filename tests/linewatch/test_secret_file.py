@@ -10,8 +10,9 @@ from linewatch.calls import Channel
 from linewatch.decoder.service import tenants_of
 from linewatch.decoder.settings import DecoderSettings
 from linewatch.errors import SettingsError, Unauthorized
-from linewatch.gateway.__main__ import GatewaySettings, _token
+from linewatch.gateway.__main__ import _token
 from linewatch.gateway.decoders import Decoders
+from linewatch.gateway.settings import GatewaySettings
 from linewatch.secret_file import LOOK_S, SecretFile
 from linewatch.settings import load, secret_line, token_digest, token_lines
 from tests.support.decoders import Fleet, eventually, line_to

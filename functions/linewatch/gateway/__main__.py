@@ -18,7 +18,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -31,69 +30,13 @@ from linewatch.gateway.playing import simulator
 from linewatch.gateway.playing.pace import Clock
 from linewatch.gateway.playing.recording import Recording, read_folder
 from linewatch.gateway.playing.simulator import Plan, Simulator
+from linewatch.gateway.settings import GatewaySettings
 from linewatch.secret_file import SecretFile
 from linewatch.serving.health_port import HealthPort
-from linewatch.settings import flag, load, names, number, path, secret_line, setting, url, whole
+from linewatch.settings import load, names, path, secret_line
 
 _WRONG: Final = 2
 _RESUME_S: Final = 10.0
-
-
-def _hosts(raw: str) -> tuple[str, ...]:
-    parse = url("http", "https")
-    found = tuple(parse(each) for each in names(raw))
-    if not found:
-        raise ValueError("name at least one decoder")
-    return found
-
-
-def _name(kind: str) -> Callable[[str], str]:
-    """Make a parser of names of *kind*; an empty one stays empty."""
-
-    def parse(raw: str) -> str:
-        try:
-            return checked_name(kind, raw) if raw else raw
-        except LinewatchError as error:
-            raise ValueError(error.detail) from error
-
-    return parse
-
-
-def _folder(raw: str) -> Path:
-    found = path(raw)
-    if not found.is_dir():
-        raise ValueError("there is no such folder")
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class GatewaySettings:
-    """What a line and the simulator need."""
-
-    hosts: tuple[str, ...] = setting(
-        "HOST", _hosts, "http://127.0.0.1:8080", "decoders, comma-separated base URLs"
-    )
-    simulate: bool = setting("DO_SIMULATE", flag, "false", "play random calls for ever")
-    lines: int = setting("LINES", whole(1, 1000), "8", "how many lines are simulated")
-    line_prefix: str = setting(
-        "LINE_PREFIX", _name("line"), "", "tells this process' lines from another's: its pod's name"
-    )
-    token: str = setting("TOKEN", str, "", "bearer token of the tenant")
-    token_file: str = setting(
-        "TOKEN_FILE", str, "", "the token in a file that is read again when it changes"
-    )
-    tenant: str = setting(
-        "TENANT", _name("tenant"), "", "the token's tenant, if it is to be sent along"
-    )
-    calls_dir: Path = setting(
-        "CALLS_DIR", _folder, "infra/recordings", "folder of the recorded calls"
-    )
-    chunk_ms: int = setting("CHUNK_MS", whole(20, 4000), "250", "audio per request")
-    hold_share: float = setting(
-        "HOLD", number(0, 0.9), "0.5", "share of a simulated line's time that is hold"
-    )
-    bind: str = setting("BIND", str, "127.0.0.1", "the address that health and metrics listen on")
-    port: int = setting("PORT", whole(0, 65535), "0", "their port; 0 = they do not listen")
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:

@@ -14,8 +14,9 @@ from urllib.request import urlopen
 import pytest
 
 from infra.launcher.redis_server import free_port
-from linewatch.gateway.__main__ import GatewaySettings, main
+from linewatch.gateway.__main__ import main
 from linewatch.gateway.playing.pace import Clock
+from linewatch.gateway.settings import GatewaySettings
 from linewatch.settings import load
 from tests.linewatch.gateway.playing.test_recording import _write
 from tests.linewatch.gateway.stand_in import Decoder, served

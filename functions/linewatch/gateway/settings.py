@@ -1,0 +1,68 @@
+"""What a line and the simulator are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from linewatch.calls import checked_name
+from linewatch.errors import LinewatchError
+from linewatch.settings import flag, names, number, path, setting, url, whole
+
+
+def _hosts(raw: str) -> tuple[str, ...]:
+    parse = url("http", "https")
+    found = tuple(parse(each) for each in names(raw))
+    if not found:
+        raise ValueError("name at least one decoder")
+    return found
+
+
+def _name(kind: str) -> Callable[[str], str]:
+    """Make a parser of names of *kind*; an empty one stays empty."""
+
+    def parse(raw: str) -> str:
+        try:
+            return checked_name(kind, raw) if raw else raw
+        except LinewatchError as error:
+            raise ValueError(error.detail) from error
+
+    return parse
+
+
+def _folder(raw: str) -> Path:
+    found = path(raw)
+    if not found.is_dir():
+        raise ValueError("there is no such folder")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """What a line and the simulator need."""
+
+    hosts: tuple[str, ...] = setting(
+        "HOST", _hosts, "http://127.0.0.1:8080", "decoders, comma-separated base URLs"
+    )
+    simulate: bool = setting("DO_SIMULATE", flag, "false", "play random calls for ever")
+    lines: int = setting("LINES", whole(1, 1000), "8", "how many lines are simulated")
+    line_prefix: str = setting(
+        "LINE_PREFIX", _name("line"), "", "tells this process' lines from another's: its pod's name"
+    )
+    token: str = setting("TOKEN", str, "", "bearer token of the tenant")
+    token_file: str = setting(
+        "TOKEN_FILE", str, "", "the token in a file that is read again when it changes"
+    )
+    tenant: str = setting(
+        "TENANT", _name("tenant"), "", "the token's tenant, if it is to be sent along"
+    )
+    calls_dir: Path = setting(
+        "CALLS_DIR", _folder, "infra/recordings", "folder of the recorded calls"
+    )
+    chunk_ms: int = setting("CHUNK_MS", whole(20, 4000), "250", "audio per request")
+    hold_share: float = setting(
+        "HOLD", number(0, 0.9), "0.5", "share of a simulated line's time that is hold"
+    )
+    bind: str = setting("BIND", str, "127.0.0.1", "the address that health and metrics listen on")
+    port: int = setting("PORT", whole(0, 65535), "0", "their port; 0 = they do not listen")
