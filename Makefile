@@ -1,6 +1,6 @@
 # Linewatch. `make` alone lists what there is to make.
 .DEFAULT_GOAL := help
-.PHONY: help image demo deploy test check lint types style roles settings manifests bench chaos chaos-long chaos-demo attack cluster-test cluster-bench model lock clean install install-dev
+.PHONY: help image demo deploy test check lint types style roles settings workflows release-check manifests bench chaos chaos-long chaos-demo attack cluster-test cluster-bench model lock clean install install-dev
 export PYTHONPATH := functions:.
 export LINES ?= 8
 export LOG ?= redis
@@ -17,7 +17,7 @@ CLUSTER ?=
 OVERLAY ?= dev
 DEPLOY ?=
 PYTHON := .venv/bin/python
-METRICS := ../shared/tools/style_metrics.py
+METRICS := tests/support/style_metrics.py
 # The lock takes no release younger than a week.
 LOCK_BEFORE ?= $(shell date -u -d '7 days ago' +%F)
 UV := .linewatch/uv/bin/uv
@@ -74,15 +74,21 @@ types: install-dev
 	$(PYTHON) -m mypy
 
 style: install-dev
-	@if [ -f $(METRICS) ]; then \
-		$(PYTHON) $(METRICS) linewatch=functions,eventing,infra,streamlit_app:tests --limits; \
-	else echo "style bar: not measured, $(METRICS) is not here"; fi
+	@$(PYTHON) $(METRICS) linewatch=functions,eventing,infra,streamlit_app:tests --limits
 
 settings: install ## write docs/settings.md from the code
 	@$(PYTHON) -m infra.settings_page
 
 roles: install ## write each role's ServiceAccount and NetworkPolicy from the manifests
 	@$(PYTHON) -m infra.manifests.roles
+
+workflows: ## check the hosted runner's workflow files (needs Go)
+	@GOBIN=$(CURDIR)/.linewatch/bin go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
+	@.linewatch/bin/actionlint
+
+release-check: install-dev ## say what keeps this tree from being released: version, changelog, lock, work tree
+	@$(PYTHON) -m infra.release_check
+	@$(PYTHON) -m pytest tests/test_architecture.py -k lock
 
 manifests: install-dev
 	$(PYTHON) -m eventing.topology

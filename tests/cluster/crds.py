@@ -9,7 +9,7 @@ import yaml
 
 from tests.cluster.kube import ROOT, run
 
-SCHEMAS = ROOT.parent / "shared" / "schemas" / "knative"
+SCHEMAS = ROOT / "tests" / "schemas" / "knative"
 #: Not on the box: published in no registry.
 LACKING = ("kafkasources.sources.knative.dev", "kafkasinks.eventing.knative.dev")
 

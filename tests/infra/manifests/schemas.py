@@ -62,7 +62,7 @@ def _builtin_fault(body: str) -> str:
 
 def _definitions(folder: Path) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
     """Read the CustomResourceDefinitions: (group, kind) -> version -> closed schema."""
-    for file in sorted(folder.glob("*/*.yaml")):
+    for file in sorted(folder.glob("*.yaml")):
         for each in yaml.load_all(file.read_text(), LOADER):
             if isinstance(each, Mapping) and each.get("kind") == "CustomResourceDefinition":
                 spec = each["spec"]

@@ -9,13 +9,14 @@ import pytest
 from tests.infra.manifests.changed import BROKER, changed, one, site
 from tests.infra.manifests.rendering import BUILD_S, OVERLAYS, rendered
 from tests.infra.manifests.schemas import Schemas, closed
+from tests.support.source import ROOT
 
 pytestmark = pytest.mark.timeout(BUILD_S)
 
 
 @pytest.fixture(scope="module", name="schemas")
-def _schemas(shared):
-    return Schemas(shared / "schemas" / "knative")
+def _schemas():
+    return Schemas(ROOT / "tests" / "schemas" / "knative")
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
