@@ -13,12 +13,19 @@ from kafka.net import KafkaNetSocket
 from infra.launcher import redis_server
 from infra.model import preparation
 from tests.support import kafka_broker
+from tests.support.skips import Skips
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("linewatch", deadline=None)
 hypothesis.settings.load_profile("linewatch")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_configure(config):
+    """Let the process that prints the results judge what was skipped."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Skips(is_ci=bool(os.environ.get("CI"))))
 
 
 def pytest_addoption(parser):
