@@ -154,7 +154,7 @@ def test_browser_is_for_tests():
 
 def test_tests_do_not_ship():
     """Nothing that ships imports the tests or their tools."""
-    tools = {"tests", "pytest", "hypothesis", "fakeredis", "jsonschema"}
+    tools = {"tests", "pytest", "hypothesis", "jsonschema"}
     found = [str(m.path) for m in source.modules().values() if m.libraries & tools]
     assert found == []
 
