@@ -52,21 +52,35 @@ class ChannelFold:
         del self.kept[max(0, len(self.kept) - steps) :]
         self.ended = False
 
-    def chunk(self, chunk):
-        """Take a chunk as the decoder does."""
-        if chunk.seq > self.next_seq:
+    def _is_repeat(self, seq, after, step):
+        """Whether *step* was taken already; the same number with other bytes is a conflict."""
+        if seq > self.next_seq:
             raise errors.SequenceGap("too far", next_seq=self.next_seq, next_position=0)
-        if chunk.seq < self.next_seq:
+        if after - 1 < self.next_seq and seq < self.next_seq:
+            taken = [kept for end, _, kept in self.kept if end == after]
+            if taken and taken != [step]:
+                raise errors.SequenceConflict("other bytes", next_seq=self.next_seq)
+        return seq < self.next_seq
+
+    def _check_position(self, position):
+        if position < self.next_position:
+            raise errors.PositionConflict(
+                "heard", next_seq=self.next_seq, next_position=self.next_position
+            )
+
+    def chunk(self, chunk):
+        """Take a chunk as the decoder does; a new run of a sender goes on at any number."""
+        is_new_run = bool(self.kept) and chunk.stream != self.stream
+        if not is_new_run and self._is_repeat(chunk.seq, chunk.seq + 1, chunk):
             return
-        if chunk.position != self.next_position:
-            raise errors.PositionConflict("position", next_position=self.next_position)
+        self._check_position(chunk.position)
+        self.stream = chunk.stream
         self.kept.append((chunk.seq + 1, chunk.end_position, chunk))
 
     def gap(self, told):
         """Take a gap."""
-        if told["from_seq"] > self.next_seq:
-            raise errors.SequenceGap("too far", next_seq=self.next_seq, next_position=0)
-        if told["from_seq"] == self.next_seq:
+        if not self._is_repeat(told["from_seq"], told["next_seq"], told):
+            self._check_position(told["position"])
             self.kept.append((told["next_seq"], told["position"], told))
 
     def end(self, told):
@@ -178,12 +192,11 @@ class Decoder:
         event = events.from_http(headers, body)
         assert event.get_type() == events.AUDIO_CHUNK
         codec, _, rate = headers["content-type"].partition(";")
-        fold.stream = event.get_extension("stream")
         fold.chunk(
             Chunk(
                 int(event.get_extension("sequence")),
                 int(event.get_extension("position")),
-                fold.stream,
+                event.get_extension("stream"),
                 CODECS[codec],
                 int(rate.rpartition("=")[2] or 8000),
                 body,

@@ -357,3 +357,33 @@ def test_abandon_stops_at_once():
     assert sender.step() is None
     assert decoder.seen == []
     assert sender.wait(0)
+
+
+def _chunk(seq, position, audio, stream="run-1"):
+    return Chunk(seq, position, stream, Codec.PCMU, RATE_HZ, audio)
+
+
+def test_sequence_conflict_goes_on():
+    """A number that was taken with other bytes is not sent again: the rest goes on after it."""
+    decoder = Decoder()
+    decoder.fold(KEY.call, KEY.channel).chunk(_chunk(0, 0, _noise(2000, 7)))
+    sender = _sender_to(decoder)
+    audio = _noise(6000)
+    sender.push(audio)
+    sender.finish()
+    _pump(sender)
+    assert sender.state is State.ENDED
+    assert decoder.only().audio == _noise(2000, 7) + audio[2000:]
+    assert sender.counts.rewinds == 1
+
+
+def test_position_conflict_fails(caplog):
+    """A sender whose audio was heard already, under another stream, stops and says so."""
+    decoder = Decoder()
+    decoder.fold(KEY.call, KEY.channel).chunk(_chunk(0, 0, _noise(8000, 7), "run-0"))
+    sender = _sender_to(decoder)
+    sender.push(_noise(6000))
+    _pump(sender)
+    assert sender.state is State.FAILED
+    assert "position-conflict" in caplog.text
+    assert decoder.only().audio == _noise(8000, 7)
