@@ -21,7 +21,7 @@ import urllib3
 from flask import Flask, Response, request
 
 from eventing import topology
-from eventing.scaling.replica import Replica
+from eventing.replica import Replica
 from eventing.sink import answer_problems
 from eventing.topology import Topology
 from linewatch import settings

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from eventing import topics
-from eventing.scaling.replica import free_port
+from eventing.replica import free_port
 from linewatch import events
 from linewatch.calls import Channel, ChannelKey, Utterance
 from linewatch.eventlog.kafka import KafkaLog

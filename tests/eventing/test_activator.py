@@ -16,7 +16,7 @@ import pytest
 
 from eventing import topology
 from eventing.activator import Activator, ActivatorSettings, create, main, pairs
-from eventing.scaling.replica import free_port
+from eventing.replica import free_port
 from linewatch import keys, settings
 from linewatch.eventlog.redis import RedisLog
 from linewatch.eventlog.redis_writer import connect

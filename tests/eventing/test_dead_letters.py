@@ -6,7 +6,7 @@ import pytest
 
 from eventing import dead_letters, topics, topology
 from eventing.delivery.kafkasource_request import Failure, dead_letter, event_of
-from eventing.scaling.replica import free_port
+from eventing.replica import free_port
 from linewatch import keys
 from linewatch.eventlog.record import Entry
 from linewatch.eventlog.redis import RedisLog

@@ -8,7 +8,7 @@ import pytest
 
 from eventing import deadletters, topics, topology
 from eventing.delivery.kafkasource_request import Failure, dead_letter, event_of, original
-from eventing.scaling.replica import free_port
+from eventing.replica import free_port
 from eventing.sink import SinkSettings, log_of
 from linewatch import settings
 from linewatch.eventlog.record import Entry

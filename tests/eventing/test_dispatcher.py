@@ -16,7 +16,7 @@ import urllib3
 
 from eventing import topics, topology
 from eventing.dispatcher import Dispatcher, DispatcherSettings, main
-from eventing.scaling.replica import free_port
+from eventing.replica import free_port
 from infra.launcher import redis_server
 from linewatch import keys, settings
 from linewatch.errors import StoreUnavailable

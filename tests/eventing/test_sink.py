@@ -8,7 +8,7 @@ import time
 import pytest
 
 from eventing import topics, topology
-from eventing.scaling.replica import free_port
+from eventing.replica import free_port
 from eventing.sink import MOST_BYTES, SinkSettings, create, log_of, main
 from linewatch import events, settings
 from linewatch.eventlog.brokers import Brokers

@@ -9,7 +9,7 @@ import pytest
 
 from eventing.delivery.deliverer import Deliverer, Stopped, is_retried
 from eventing.delivery.kafkasource_request import event_of
-from eventing.scaling.replica import free_port
+from eventing.replica import free_port
 from linewatch.eventlog.record import Entry
 from tests.eventing.subscriber import Subscriber, record, source, until
 

@@ -11,7 +11,7 @@ from eventing.delivery.deliverer import IN_FLIGHT, Deliverer
 from eventing.delivery.redis_reader import Lane, Track, tracks
 from eventing.delivery.workers import DeliveryWorkers
 from eventing.metrics import DispatcherMeters
-from eventing.scaling.replica import free_port
+from eventing.replica import free_port
 from linewatch import keys
 from linewatch.eventlog.protocol import Group
 from linewatch.eventlog.redis import RedisLog

@@ -15,7 +15,7 @@ import pytest
 
 from eventing import dead_letters, topics, topology
 from eventing.reconciliation.comparison import Comparison, Found
-from eventing.scaling.replica import free_port
+from eventing.replica import free_port
 from eventing.topology import Source
 from infra.launcher import redis_server
 from infra.launcher.tether import tethered

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from eventing.reconciliation import report
-from eventing.scaling.replica import free_port
+from eventing.replica import free_port
 from linewatch.errors import BadEvent, Unavailable
 from tests.eventing.subscriber import Subscriber
 

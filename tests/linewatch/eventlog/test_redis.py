@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from eventing.scaling.replica import free_port
+from eventing.replica import free_port
 from linewatch import keys
 from linewatch.errors import StoreUnavailable
 from linewatch.eventlog.protocol import KEPT_S, Group

@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from eventing.scaling.replica import free_port
+from eventing.replica import free_port
 from linewatch.eventlog.redis import RedisLog
 from linewatch.serving.server import Server
 from tests.eventing.subscriber import record, until

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from eventing.scaling.replica import Replica, command
+from eventing.replica import Replica, command
 from linewatch.errors import Unavailable
 from tests.eventing.subscriber import until
 from tests.support.source import ROOT
@@ -187,7 +187,7 @@ def test_killed_parent_leaves_none(tmp_path):
     """A process whose activator is killed with SIGKILL ends too."""
     script = (
         "import os\n"
-        "from eventing.scaling.replica import Replica\n"
+        "from eventing.replica import Replica\n"
         f"replica = Replica('echo', '{FUNCTION}', os.environ, idle_window_s=60)\n"
         "replica.acquire()\n"
         "print(replica.pid, flush=True)\n"

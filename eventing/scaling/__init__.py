@@ -1,1 +1,0 @@
-"""The processes of functions that have none until somebody asks."""
