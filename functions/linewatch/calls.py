@@ -147,9 +147,16 @@ class End:
 Step = Chunk | Gap | End
 
 
+def span(step: Step) -> tuple[int, int]:
+    """Return the first number that *step* stands for, and the one after its last."""
+    if isinstance(step, Gap):
+        return step.from_seq, step.next_seq
+    return step.seq, step.seq + 1
+
+
 def first_seq(step: Step) -> int:
     """Return the step's number; a gap's is that of the first step it stands for."""
-    return step.from_seq if isinstance(step, Gap) else step.seq
+    return span(step)[0]
 
 
 @dataclass(frozen=True, slots=True)

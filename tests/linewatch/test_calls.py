@@ -21,6 +21,7 @@ from linewatch.calls import (
     call_source,
     checked_name,
     first_seq,
+    span,
 )
 from linewatch.errors import BadName
 
@@ -95,6 +96,13 @@ def test_gap_begins_where_it_stands_for():
     """A step's first number is its own, a gap's that of the first step it stands for."""
     gap = Gap(3, 9, 800, "s", GapReason.LOST)
     assert [first_seq(step) for step in (gap, End(4, "s"))] == [3, 4]
+
+
+def test_span_ends_before_next():
+    """A step stands for one number, a gap for all the steps that were never heard."""
+    chunk = Chunk(7, 0, "s", Codec.PCMU, 8000, b"x")
+    gap = Gap(3, 9, 800, "s", GapReason.LOST)
+    assert [span(step) for step in (chunk, gap, End(4, "s"))] == [(7, 8), (3, 9), (4, 5)]
 
 
 def test_values_are_frozen():

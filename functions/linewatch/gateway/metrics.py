@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from linewatch.calls import Chunk, Gap, GapReason, Step
+from linewatch.calls import Chunk, Gap, GapReason, Step, span
 from linewatch.serving import metrics_text
 
 #: Gaps that stand for chunks which were there and will not be heard.
@@ -56,7 +56,7 @@ class Tally:
     @contextmanager
     def sending(self, step: Step) -> Iterator[None]:
         """Count *step* as sent and time its answer, or how long none came."""
-        first, after = _span(step)
+        first, after = span(step)
         self._metrics.resent.inc(first < self._sent_to)
         self._sent_to = max(self._sent_to, after)
         with self._metrics.reply_s.time():
@@ -64,7 +64,7 @@ class Tally:
 
     def taken(self, step: Step, next_seq: int) -> None:
         """Count *step*, which was answered with *next_seq*."""
-        first, after = _span(step)
+        first, after = span(step)
         if isinstance(step, Chunk):
             self._metrics.chunks.inc(self._taken_to <= first < next_seq)
             self._taken_to = max(self._taken_to, min(after, next_seq))
@@ -75,10 +75,3 @@ class Tally:
     def given_up(self, chunks: int) -> None:
         """Count *chunks* that were not yet taken when the channel could not go on."""
         self._metrics.lost_chunks.inc(chunks)
-
-
-def _span(step: Step) -> tuple[int, int]:
-    """Return the first number that *step* stands for, and the one after its last."""
-    if isinstance(step, Gap):
-        return step.from_seq, step.next_seq
-    return step.seq, step.seq + 1

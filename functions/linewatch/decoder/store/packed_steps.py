@@ -6,7 +6,7 @@ import struct
 from hashlib import blake2b
 from typing import Final
 
-from linewatch.calls import Chunk, Codec, End, EndReason, Gap, GapReason, Step
+from linewatch.calls import Chunk, Codec, End, EndReason, Gap, GapReason, Step, span
 
 # kind, codec or reason, rate, seq (a gap: from_seq), next_seq, position, bytes of the stream's name
 _HEAD: Final = struct.Struct(">BBIQQQB")
@@ -21,14 +21,14 @@ def pack(step: Step) -> bytes:
     stream = step.stream.encode()
     if isinstance(step, Chunk):
         codec = _CODECS.index(step.codec)
-        head = (_CHUNK, codec, step.rate_hz, step.seq, step.seq + 1, step.position)
+        head = (_CHUNK, codec, step.rate_hz, *span(step), step.position)
         return _HEAD.pack(*head, len(stream)) + stream + step.audio
     if isinstance(step, Gap):
         reason = _GAP_REASONS.index(step.reason)
-        head = (_GAP, reason, 0, step.from_seq, step.next_seq, step.position)
+        head = (_GAP, reason, 0, *span(step), step.position)
         return _HEAD.pack(*head, len(stream)) + stream
     reason = _END_REASONS.index(step.reason)
-    return _HEAD.pack(_END, reason, 0, step.seq, step.seq + 1, 0, len(stream)) + stream
+    return _HEAD.pack(_END, reason, 0, *span(step), 0, len(stream)) + stream
 
 
 def unpack(packed: bytes) -> Step:
@@ -51,7 +51,7 @@ def fingerprint(packed: bytes) -> bytes:
 def numbers(step: Step) -> tuple[str, int, int, int, int]:
     """Return kind, seq, the seq after it, position and end position (-1: where it stands)."""
     if isinstance(step, Chunk):
-        return "chunk", step.seq, step.seq + 1, step.position, step.end_position
+        return "chunk", *span(step), step.position, step.end_position
     if isinstance(step, Gap):
-        return "gap", step.from_seq, step.next_seq, step.position, step.position
-    return "end", step.seq, step.seq + 1, -1, -1
+        return "gap", *span(step), step.position, step.position
+    return "end", *span(step), -1, -1
