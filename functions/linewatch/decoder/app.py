@@ -14,16 +14,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import flask
 from flask import Flask, Response
-from flask import request as flask_request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.http import parse_cookie
 
 from linewatch import __version__, errors
 from linewatch.calls import CallEnd, CallStart, Channel, ChannelKey, End, Step
 from linewatch.decoder.http import intake, kaldi_clients
 from linewatch.decoder.http.producer_events import Deed, HeardOn, deed_of, events_of
-from linewatch.decoder.http.request import Asked
+from linewatch.decoder.http.request import Request
 from linewatch.decoder.ownership.cookies import COOKIE, COOKIE_AGE_S, FORWARD_HEADER, Hint
 from linewatch.decoder.ownership.forwarder import Answer
 from linewatch.decoder.ownership.road import Passage
@@ -54,7 +54,7 @@ _AUDIO: Final = re.compile(r"/v1/calls/([^/]+)/channels/([^/]+)/audio")
 Route = Callable[..., Response]
 
 
-class Edge:
+class Routes:
     """The routes of one decoder."""
 
     def __init__(self, service: Service) -> None:
@@ -62,22 +62,22 @@ class Edge:
 
     # -- steps ------------------------------------------------------------------------
 
-    def audio(self, asked: Asked, call: str, channel: str) -> Response:
+    def audio(self, request: Request, call: str, channel: str) -> Response:
         """Take one chunk."""
-        tenant = self._tenant(asked)
-        heard = intake.chunk_of(asked.headers, asked.body)
+        tenant = self._tenant(request)
+        heard = intake.chunk_of(request.headers, request.body)
         key = ChannelKey.of(tenant, call, channel)
-        return self._step(asked, key, heard.chunk, self._start(key, heard))
+        return self._step(request, key, heard.chunk, self._start(key, heard))
 
-    def gap(self, asked: Asked, call: str, channel: str) -> Response:
+    def gap(self, request: Request, call: str, channel: str) -> Response:
         """Take a gap."""
-        key = ChannelKey.of(self._tenant(asked), call, channel)
-        return self._step(asked, key, intake.gap_of(intake.json_object(asked.body)))
+        key = ChannelKey.of(self._tenant(request), call, channel)
+        return self._step(request, key, intake.gap_of(intake.json_object(request.body)))
 
-    def end(self, asked: Asked, call: str, channel: str) -> Response:
+    def end(self, request: Request, call: str, channel: str) -> Response:
         """Take a channel's end."""
-        key = ChannelKey.of(self._tenant(asked), call, channel)
-        return self._step(asked, key, intake.end_of(intake.json_object(asked.body)))
+        key = ChannelKey.of(self._tenant(request), call, channel)
+        return self._step(request, key, intake.end_of(intake.json_object(request.body)))
 
     def _start(self, key: ChannelKey, heard: intake.Heard) -> CallStart:
         started_at_ms = heard.started_at_ms
@@ -86,34 +86,34 @@ class Edge:
         return CallStart(key.tenant, key.call, key.call, started_at_ms)
 
     def _step(
-        self, asked: Asked, key: ChannelKey, step: Step, start: CallStart | None = None
+        self, request: Request, key: ChannelKey, step: Step, start: CallStart | None = None
     ) -> Response:
-        hint = self._hint(key, asked)
-        after = asked.query.get("after")
+        hint = self._hint(key, request)
+        after = request.query.get("after")
         passage = Passage(
             key=key,
             step=step,
             after=None if after is None else intake.after_of(after),
             start=start,
-            method=asked.method,
-            path=asked.path,
-            headers=asked.headers,
-            body=asked.body,
+            method=request.method,
+            path=request.path,
+            headers=request.headers,
+            body=request.body,
             hinted=hint.pod if hint else None,
-            forwarded=self._is_forwarded(asked),
+            forwarded=self._is_forwarded(request),
         )
         with self._service.metrics.reply_s.time():
             found = self._service.road.travel(passage)
         if isinstance(found, Answer):
             return _handed_back(found)
-        return self._with_cookie(_reply(found), asked, key, hint)
+        return self._with_cookie(_reply(found), request, key, hint)
 
     # -- calls ------------------------------------------------------------------------
 
-    def announce(self, asked: Asked) -> Response:
+    def announce(self, request: Request) -> Response:
         """Take what is known of a call that begins; idempotent."""
-        tenant = self._tenant(asked)
-        fields = intake.json_object(asked.body)
+        tenant = self._tenant(request)
+        fields = intake.json_object(request.body)
         start = intake.start_of(tenant, fields, self._service.now_ms())
         return self._announced(start, intake.channels_of(fields))
 
@@ -123,9 +123,9 @@ class Edge:
             raise errors.CallEnded("this call has ended: a new call needs a new id")
         return _json({"call": start.call, "started_at_ms": started_at_ms}, 201 if state else 200)
 
-    def channel(self, asked: Asked, call: str, channel: str) -> Response:
+    def channel(self, request: Request, call: str, channel: str) -> Response:
         """Tell where a channel stands, so that a sender can go on there."""
-        key = ChannelKey.of(self._tenant(asked), call, channel)
+        key = ChannelKey.of(self._tenant(request), call, channel)
         stored = self._service.store.peek(key)
         if stored is None:
             raise errors.NotFound("there is no such channel: send its audio first")
@@ -139,11 +139,11 @@ class Edge:
             }
         )
 
-    def events(self, asked: Asked) -> Response:
+    def events(self, request: Request) -> Response:
         """Take producers' CloudEvents, one or a batch, in their order; repeats are harmless."""
-        headers = asked.headers
-        tenant = self._tenant(asked)
-        found = events_of(headers.get("content-type", ""), headers, asked.body)
+        headers = request.headers
+        tenant = self._tenant(request)
+        found = events_of(headers.get("content-type", ""), headers, request.body)
         deeds = [deed_of(event, tenant) for event in found]
         return _json({"results": [self._done(deed, headers) for deed in deeds]})
 
@@ -189,10 +189,10 @@ class Edge:
             raise errors.of_problem(found.status, found.body)
         return dict(json.loads(found.body))
 
-    def decode(self, asked: Asked) -> Response:
+    def decode(self, request: Request) -> Response:
         """Take the ancestor's request."""
-        tenant = self._tenant(asked)
-        wish = kaldi_clients.asked(intake.json_object(asked.body))
+        tenant = self._tenant(request)
+        wish = kaldi_clients.request_of(intake.json_object(request.body))
         now_ms = self._service.now_ms()
         call = kaldi_clients.call_for(wish.name, now_ms)
         alias = call.rpartition("-")[0]
@@ -200,7 +200,7 @@ class Edge:
         steps = kaldi_clients.steps_for(wish, stored)
         call = key.call
         start = CallStart(tenant, call, alias, now_ms)
-        replies = [self._inner(key, step, asked.headers, start) for step in steps]
+        replies = [self._inner(key, step, request.headers, start) for step in steps]
         finals = [final for reply in replies for final in reply["finals"]]
         partial = replies[-1]["partial"] if replies else ""
         return _json(kaldi_clients.answer(finals, partial, final=wish.finalize))
@@ -218,7 +218,7 @@ class Edge:
 
     # -- about ------------------------------------------------------------------------
 
-    def info(self, _: Asked) -> Response:
+    def info(self, _: Request) -> Response:
         """Tell what this is and what its words depend on."""
         model = self._service.recognizers
         facts = {"digest": model.digest, **model.profile}
@@ -232,41 +232,41 @@ class Edge:
             }
         )
 
-    def alive(self, _: Asked) -> Response:
+    def alive(self, _: Request) -> Response:
         """Answer probes: the model is loaded before the first request is taken."""
         return _json({"status": "ok"})
 
-    def api(self, _: Asked) -> Response:
-        """Tell what can be asked here, as OpenAPI."""
+    def api(self, _: Request) -> Response:
+        """Tell what can be request here, as OpenAPI."""
         return Response(_openapi(), content_type=_JSON)
 
-    def metrics(self, _: Asked) -> Response:
+    def metrics(self, _: Request) -> Response:
         """Show everything counted."""
         return Response(self._service.metrics.text(), content_type=CONTENT_TYPE)
 
     # -- who --------------------------------------------------------------------------
 
-    def _tenant(self, asked: Asked) -> str:
-        headers = asked.headers
+    def _tenant(self, request: Request) -> str:
+        headers = request.headers
         return self._service.tenants.of(headers.get("authorization"), headers.get("ce-tenant"))
 
-    def _is_forwarded(self, asked: Asked) -> bool:
-        raw = asked.headers.get(FORWARD_HEADER)
+    def _is_forwarded(self, request: Request) -> bool:
+        raw = request.headers.get(FORWARD_HEADER)
         if raw is None:
             return False
         if self._service.passes.read(raw) != self._service.pod_id:
             raise errors.AnotherPod("the forward is meant for another pod than this")
         return True
 
-    def _hint(self, key: ChannelKey, asked: Asked) -> Hint | None:
-        raw = parse_cookie(asked.headers.get("cookie", "")).get(COOKIE)
+    def _hint(self, key: ChannelKey, request: Request) -> Hint | None:
+        raw = parse_cookie(request.headers.get("cookie", "")).get(COOKIE)
         hint = self._service.cookies.read(raw) if raw else None
         if hint and hint.tenant != key.tenant:
             raise errors.Forbidden("the cookie belongs to another tenant")
         return hint if hint and hint.call == key.call else None
 
     def _with_cookie(
-        self, response: Response, asked: Asked, key: ChannelKey, hint: Hint | None
+        self, response: Response, request: Request, key: ChannelKey, hint: Hint | None
     ) -> Response:
         here = Hint(key.tenant, key.call, self._service.pod_id)
         if hint != here:
@@ -276,7 +276,7 @@ class Edge:
                 max_age=COOKIE_AGE_S,
                 path=f"/v1/calls/{key.call}",
                 httponly=True,
-                secure=asked.headers.get("x-forwarded-proto") == "https",
+                secure=request.headers.get("x-forwarded-proto") == "https",
                 samesite="Strict",
             )
         return response
@@ -319,20 +319,20 @@ def _on_fault(error: Exception) -> Response:
 
 
 def _view(route: Route) -> Route:
-    return lambda **names: route(Asked.of(flask_request.environ), **names)
+    return lambda **names: route(Request.of(flask.request.environ), **names)
 
 
 def _chunks(audio: Route) -> Callable[[WSGIEnvironment], Response | None]:
     """Return what answers chunks by *audio*; see `FastLane`."""
 
     def answer(environ: WSGIEnvironment) -> Response | None:
-        found = _AUDIO.fullmatch(environ["PATH_INFO"])
-        if not found:
+        # Latin-1 is how WSGI writes the bytes of a path.
+        path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
+        found = _AUDIO.fullmatch(path)
+        if not found or environ["REQUEST_METHOD"] != "POST":
             return None
-        if environ["REQUEST_METHOD"] != "POST":
-            return _on_http(MethodNotAllowed(["POST"]))
         try:
-            return audio(Asked.of(environ), *found.groups())
+            return audio(Request.of(environ), *found.groups())
         except errors.LinewatchError as error:
             return _on_problem(error)
         except Exception as error:  # noqa: BLE001 - as Flask's own handler
@@ -348,26 +348,28 @@ def app_of(service: Service) -> Flask:
     # Longer ones are refused before they are read; see `linewatch.serving.worker`.
     app.config["MAX_CONTENT_LENGTH"] = intake.BODY_LIMIT
     app.extensions["linewatch"] = service
-    edge = Edge(service)
+    routes = Routes(service)
     channel = "/v1/calls/<call>/channels/<channel>"
     for method, rule, route in (
-        ("POST", f"{channel}/gap", edge.gap),
-        ("POST", f"{channel}/end", edge.end),
-        ("GET", channel, edge.channel),
-        ("POST", "/v1/calls", edge.announce),
-        ("POST", "/v1/events", edge.events),
-        ("POST", "/decode", edge.decode),
-        ("GET", "/", edge.info),
-        ("GET", "/health/liveness", edge.alive),
-        ("GET", "/health/readiness", edge.alive),
-        ("GET", "/metrics", edge.metrics),
-        ("GET", "/openapi.json", edge.api),
+        ("POST", f"{channel}/gap", routes.gap),
+        ("POST", f"{channel}/end", routes.end),
+        ("GET", channel, routes.channel),
+        ("POST", "/v1/calls", routes.announce),
+        ("POST", "/v1/events", routes.events),
+        ("POST", "/decode", routes.decode),
+        ("GET", "/", routes.info),
+        ("GET", "/health/liveness", routes.alive),
+        ("GET", "/health/readiness", routes.alive),
+        ("GET", "/metrics", routes.metrics),
+        ("GET", "/openapi.json", routes.api),
     ):
         app.add_url_rule(rule, f"{method} {rule}", _view(route), methods=[method])
+    # No view: the fast lane answers chunks, Flask every other method on their path.
+    app.add_url_rule(f"{channel}/audio", methods=["POST"], endpoint="audio")
     app.register_error_handler(errors.LinewatchError, _on_problem)
     app.register_error_handler(HTTPException, _on_http)
     app.register_error_handler(Exception, _on_fault)
-    app.wsgi_app = FastLane(_chunks(edge.audio), app.wsgi_app)  # type: ignore[method-assign] # Flask's way
+    app.wsgi_app = FastLane(_chunks(routes.audio), app.wsgi_app)  # type: ignore[method-assign] # Flask's way
     return app
 
 
@@ -376,8 +378,8 @@ def create() -> Flask:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     try:
         settings = load_settings(DecoderSettings, os.environ)
-        told = tracer(load_settings(TracingSettings, os.environ), "linewatch-decoder")
-        service = build(settings, load(settings.model_path), told)
+        spans = tracer(load_settings(TracingSettings, os.environ), "linewatch-decoder")
+        service = build(settings, load(settings.model_path), spans)
     except errors.SettingsError as error:
         print(f"decoder: {error.detail}", file=sys.stderr)  # noqa: T201 - the one clear line
         raise SystemExit(BOOT_FAILED) from None

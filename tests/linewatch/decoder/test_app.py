@@ -392,7 +392,7 @@ class TestFastLane:
     def test_other_method_is_405(self, web, method):
         """Audio comes by POST: another method is refused, and told so."""
         answer = getattr(web, method)(f"{AGENT}/audio")
-        assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "OPTIONS, POST")
 
     def test_only_chunks(self, service):
         """Nothing but a chunk passes Flask by."""

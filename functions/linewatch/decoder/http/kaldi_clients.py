@@ -22,7 +22,7 @@ _NEEDED: Final = ("audio", "sample_rate", "do_finalize", "id")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DecodeRequest:
     """One request: 16 bit samples, and whether the utterance ends with them."""
 
     name: str
@@ -31,7 +31,7 @@ class Asked:
     finalize: bool
 
 
-def asked(fields: Mapping[str, Any]) -> Asked:
+def request_of(fields: Mapping[str, Any]) -> DecodeRequest:
     """Read a request.
 
     Raises:
@@ -50,7 +50,9 @@ def asked(fields: Mapping[str, Any]) -> Asked:
         raise BadRequest("do_finalize must be true or false")
     if not isinstance(fields["id"], int | str):
         raise BadRequest("id must be a text or a number")
-    return Asked(str(fields["id"]), _samples(fields["audio"]), rate_hz, fields["do_finalize"])
+    return DecodeRequest(
+        str(fields["id"]), _samples(fields["audio"]), rate_hz, fields["do_finalize"]
+    )
 
 
 def _samples(found: object) -> bytes:
@@ -66,7 +68,7 @@ def call_for(name: str, now_ms: int) -> str:
     return f"decode-{sha256(name.encode(errors='surrogatepass')).hexdigest()[:16]}-{now_ms}"
 
 
-def steps_for(request: Asked, stored: Stored | None) -> list[Step]:
+def steps_for(request: DecodeRequest, stored: Stored | None) -> list[Step]:
     """Number the audio after what the session holds; an end of utterance is a gap of 0 samples."""
     seq, position = (stored.next_seq, stored.next_position) if stored else (0, 0)
     steps: list[Step] = []

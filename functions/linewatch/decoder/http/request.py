@@ -16,7 +16,7 @@ _QUERIES_REMEMBERED: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Request:
     """A request: *path* with its query, *headers* in lower case, the *body* whole."""
 
     method: str

@@ -25,27 +25,27 @@ class TestAsked:
 
     def test_samples_are_read(self):
         """Samples become 16 bit audio, little end first."""
-        asked = kaldi_clients.asked(GOOD)
-        assert (asked.name, asked.rate_hz, asked.finalize) == ("phone", 8000, False)
-        assert np.frombuffer(asked.audio, "<i2").tolist() == GOOD["audio"]
+        request = kaldi_clients.request_of(GOOD)
+        assert (request.name, request.rate_hz, request.finalize) == ("phone", 8000, False)
+        assert np.frombuffer(request.audio, "<i2").tolist() == GOOD["audio"]
 
     def test_null_rate_is_16k(self):
         """A rate of null is 16 kHz; an id may be a number."""
-        asked = kaldi_clients.asked({**GOOD, "sample_rate": None, "id": 7})
-        assert (asked.rate_hz, asked.name) == (16_000, "7")
+        request = kaldi_clients.request_of({**GOOD, "sample_rate": None, "id": 7})
+        assert (request.rate_hz, request.name) == (16_000, "7")
 
     @pytest.mark.parametrize("name", ["broker", "topic", "callback"])
     def test_hosts_are_refused(self, name):
         """A client may not say where results go, whatever the value."""
         for value in ("evil:9092", None, ""):
             with pytest.raises(BadRequest, match=name):
-                kaldi_clients.asked({**GOOD, name: value})
+                kaldi_clients.request_of({**GOOD, name: value})
 
     @pytest.mark.parametrize("name", GOOD)
     def test_missing_key(self, name):
         """A key that is missing is named."""
         with pytest.raises(BadRequest, match=name):
-            kaldi_clients.asked({key: value for key, value in GOOD.items() if key != name})
+            kaldi_clients.request_of({key: value for key, value in GOOD.items() if key != name})
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -73,7 +73,7 @@ class TestAsked:
     def test_wrong_key(self, name, value):
         """A key that is wrong is 400."""
         with pytest.raises(BadRequest, match=name):
-            kaldi_clients.asked({**GOOD, name: value})
+            kaldi_clients.request_of({**GOOD, name: value})
 
     @settings(max_examples=150)
     @given(
@@ -81,13 +81,13 @@ class TestAsked:
         name=st.text(st.characters()) | st.integers(),
     )
     def test_any_body(self, audio, name):
-        """Whatever is asked, it is read or 400, and every id makes a call's name."""
-        asked, error = tried(kaldi_clients.asked, {**GOOD, "audio": audio, "id": name})
+        """Whatever is request, it is read or 400, and every id makes a call's name."""
+        request, error = tried(kaldi_clients.request_of, {**GOOD, "audio": audio, "id": name})
         assert checked_name("call", kaldi_clients.call_for(str(name), 5))
         if error:
             assert error.status == 400
         else:
-            assert len(asked.audio) == 2 * len(audio)
+            assert len(request.audio) == 2 * len(audio)
 
 
 class TestSteps:
@@ -96,27 +96,27 @@ class TestSteps:
     def test_numbered_after_the_last(self):
         """Audio goes on where the session is, an end of utterance is a gap of no length."""
         chunk, gap = kaldi_clients.steps_for(
-            kaldi_clients.asked({**GOOD, "do_finalize": True}), stored()
+            kaldi_clients.request_of({**GOOD, "do_finalize": True}), stored()
         )
         assert chunk == Chunk(3, 900, "decode", Codec.S16LE, 8000, chunk.audio)
         assert gap == Gap(4, 5, 903, "decode", GapReason.DISCARDED)
 
     def test_new_client_begins(self):
         """A client that is new begins at 0."""
-        (chunk,) = kaldi_clients.steps_for(kaldi_clients.asked(GOOD), None)
+        (chunk,) = kaldi_clients.steps_for(kaldi_clients.request_of(GOOD), None)
         assert (chunk.seq, chunk.position) == (0, 0)
 
     @pytest.mark.parametrize("finalize", [True, False])
     def test_nothing_to_do(self, finalize):
         """Without audio a new client asks for nothing at all."""
-        asked = kaldi_clients.asked({**GOOD, "audio": [], "do_finalize": finalize})
-        assert kaldi_clients.steps_for(asked, None) == []
-        assert len(kaldi_clients.steps_for(asked, stored())) == finalize
+        request = kaldi_clients.request_of({**GOOD, "audio": [], "do_finalize": finalize})
+        assert kaldi_clients.steps_for(request, None) == []
+        assert len(kaldi_clients.steps_for(request, stored())) == finalize
 
     def test_no_pause_is_claimed(self):
         """The flush is no pause: a client that goes away is given up like any other."""
         steps = kaldi_clients.steps_for(
-            kaldi_clients.asked({**GOOD, "do_finalize": True}), stored()
+            kaldi_clients.request_of({**GOOD, "do_finalize": True}), stored()
         )
         assert steps[-1].reason is not GapReason.PAUSED
 

@@ -7,14 +7,14 @@ from io import BytesIO
 import pytest
 
 from linewatch.decoder.http.intake import BODY_LIMIT
-from linewatch.decoder.http.request import Asked
+from linewatch.decoder.http.request import Request
 from linewatch.errors import TooLarge, UnsupportedMedia
 
 
 def asked(body=b"", **environ):
     """Read a POST of *body*."""
     told = {"REQUEST_METHOD": "POST", "PATH_INFO": "/p", "wsgi.input": BytesIO(body)}
-    return Asked.of({**told, "CONTENT_LENGTH": str(len(body)), **environ})
+    return Request.of({**told, "CONTENT_LENGTH": str(len(body)), **environ})
 
 
 @pytest.mark.parametrize(("query", "path", "read"), [
