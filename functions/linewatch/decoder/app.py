@@ -190,7 +190,7 @@ class Routes:
         return dict(json.loads(found.body))
 
     def decode(self, request: Request) -> Response:
-        """Take the ancestor's request."""
+        """Take a request of the original demo's clients."""
         tenant = self._tenant(request)
         wish = kaldi_clients.request_of(intake.json_object(request.body))
         now_ms = self._service.now_ms()
@@ -206,7 +206,7 @@ class Routes:
         return _json(kaldi_clients.answer(finals, partial, final=wish.finalize))
 
     def _meant(self, tenant: str, alias: str, new: str) -> tuple[ChannelKey, Stored | None]:
-        """Return the channel an ancestor's client means; a *new* call's if its last one ended."""
+        """Return the channel a client of the original demo means; a *new* call's if its last one ended."""
         store = self._service.store
         for anew in (False, True):
             call = store.alias(tenant, alias, new, _ALIAS_EXPIRES_S, anew=anew)

@@ -664,8 +664,8 @@ class TestEvents:
         problem(web.post("/v1/events", data=b"hello", content_type="text/plain"), 400, "bad-event")
 
 
-class TestAncestor:
-    """``POST /decode``, as the ancestor's clients send it."""
+class TestDecode:
+    """``POST /decode``, as the original demo's clients send it."""
 
     def ask(self, web, samples, **fields):
         """Send what a client sends."""

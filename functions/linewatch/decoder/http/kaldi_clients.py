@@ -1,4 +1,4 @@
-"""``POST /decode`` as the ancestor's clients send it: a list of samples, one id a client."""
+"""``POST /decode`` as the original demo's clients send it: a list of samples, one id a client."""
 
 from __future__ import annotations
 

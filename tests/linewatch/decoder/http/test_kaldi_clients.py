@@ -1,4 +1,4 @@
-"""``POST /decode`` as the ancestor's clients send it."""
+"""``POST /decode`` as the original demo's clients send it."""
 
 import numpy as np
 import pytest
@@ -130,7 +130,7 @@ def test_ids_name_calls():
 
 
 class TestAnswer:
-    """What the ancestor's clients read."""
+    """What the original demo's clients read."""
 
     def test_partial_is_unsure(self):
         """While somebody speaks the words so far are told, without confidence."""
