@@ -128,7 +128,7 @@ class Routes:
         key = ChannelKey.of(self._tenant(request), call, channel)
         stored = self._service.store.peek(key)
         if stored is None:
-            raise errors.NotFound("there is no such channel: send its audio first")
+            raise errors.NotFound("this channel is not known: send its audio first")
         return _json(
             {
                 "stream": stored.stream,
@@ -206,7 +206,7 @@ class Routes:
         return _json(kaldi_clients.answer(finals, partial, final=wish.finalize))
 
     def _meant(self, tenant: str, alias: str, new: str) -> tuple[ChannelKey, Stored | None]:
-        """Return the channel a client of the original demo means; a *new* call's if its last one ended."""
+        """Return the channel that a client means; a *new* call's if its last one ended."""
         store = self._service.store
         for anew in (False, True):
             call = store.alias(tenant, alias, new, _ALIAS_EXPIRES_S, anew=anew)
@@ -255,7 +255,7 @@ class Routes:
         if raw is None:
             return False
         if self._service.passes.read(raw) != self._service.pod_id:
-            raise errors.AnotherPod("the forward is meant for another pod than this")
+            raise errors.AnotherPod("the forward is for another pod: locate the session again")
         return True
 
     def _hint(self, key: ChannelKey, request: Request) -> Hint | None:

@@ -116,10 +116,10 @@ class Arrival:
         end = self._data.find(b"\r\n", at, at + _LONGEST_SIZE)
         if end < 0 and len(self._data) - at < _LONGEST_SIZE:
             return None
-        told = _SIZE.fullmatch(self._data[at:end]) if end >= 0 else None
-        if not told:
+        size_line = _SIZE.fullmatch(self._data[at:end]) if end >= 0 else None
+        if not size_line:
             raise BadRequest("the body's chunks cannot be read: send a Content-Length")
-        size = int(told[1], 16)
+        size = int(size_line[1], 16)
         self._check(len(self._body) + size)
         if self._chunks >= _MOST_CHUNKS:
             raise TooLarge(f"send at most {_MOST_CHUNKS} chunks, or a Content-Length")

@@ -88,7 +88,7 @@ def _split(method: str, target: str) -> tuple[str, str]:
     try:
         parts = urlsplit(target)
     except ValueError:
-        raise _unreadable("its address is none", target) from None
+        raise _unreadable("its address is not a URL", target) from None
     return parts.path, parts.query
 
 

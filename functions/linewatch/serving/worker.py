@@ -220,13 +220,13 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ANN401 - gunicorn's hook
         """Answer what the application let fall with a problem; gunicorn logs it."""
         super().handle_error(req, client, addr, exc)
-        client.replace(_told(LinewatchError("this is our fault: send it again")))
+        client.replace(_problem_answer(LinewatchError("this is our fault: send it again")))
 
     # -- going ------------------------------------------------------------------------
 
     def _refuse(self, conn: Any, error: LinewatchError) -> None:  # noqa: ANN401
         self._forget(conn)
-        self._say(conn, _told(error))
+        self._say(conn, _problem_answer(error))
         self._leave(conn)
 
     def _say(self, conn: Any, text: bytes) -> None:  # noqa: ANN401
@@ -293,10 +293,10 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
             self._close(conn)
 
 
-def _told(error: LinewatchError) -> bytes:
-    """Return the whole HTTP answer that tells *error* and ends the connection."""
+def _problem_answer(error: LinewatchError) -> bytes:
+    """Return the whole HTTP answer that describes *error* and ends the connection."""
     body, status, headers = problem(error)
-    told = {**headers, "Content-Length": str(len(body)), "Connection": "close"}
+    sent = {**headers, "Content-Length": str(len(body)), "Connection": "close"}
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in told.items()]
+    lines += [f"{name}: {value}" for name, value in sent.items()]
     return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()

@@ -69,7 +69,7 @@ def media_type(content_type: str) -> tuple[Codec, int]:
             return Codec.PCMU, _rate_hz(rate or str(_TELEPHONE_HZ))
         case "audio/pcma":
             return Codec.PCMA, _rate_hz(rate or str(_TELEPHONE_HZ))
-    raise UnsupportedMedia(f"{content_type[:80]!r} is not read here: {_MEDIA}")
+    raise UnsupportedMedia(f"content type {content_type[:80]!r} is not supported: {_MEDIA}")
 
 
 def _rate_hz(raw: str) -> int:
@@ -82,7 +82,7 @@ def _rate_hz(raw: str) -> int:
 def _number(name: str, raw: object) -> int:
     text = str(raw) if isinstance(raw, int | str) and not isinstance(raw, bool) else ""
     if not text.isascii() or not text.isdigit():
-        raise BadChunk(f"{name} {text[:20]!r} must be a whole number, 0 or more")
+        raise BadChunk(f"{name} must be a whole number, 0 or more, not {text[:20]!r}")
     if len(text) > _MOST_DIGITS or int(text) >= _HIGHEST_NUMBER:
         raise BadChunk(f"{name} must be below 2^53")
     return int(text)
@@ -91,7 +91,7 @@ def _number(name: str, raw: object) -> int:
 def _position(name: str, raw: object) -> int:
     position = _number(name, raw)
     if position >= _HIGHEST_POSITION:
-        raise BadChunk(f"{name} must be below {_HIGHEST_POSITION}: no call lasts a week")
+        raise BadChunk(f"{name} must be below {_HIGHEST_POSITION}: a call lasts less than a week")
     return position
 
 
@@ -140,7 +140,7 @@ def _check_length(chunk: Chunk) -> None:
         raise BadChunk("the chunk is empty: send at least one sample")
     if len(chunk.audio) % chunk.codec.sample_bytes:
         raise BadChunk(
-            f"{len(chunk.audio)} bytes are no whole number of samples: one sample is 2 bytes"
+            f"{len(chunk.audio)} bytes are not whole samples: send 2 bytes for each sample"
         )
 
 
@@ -156,7 +156,9 @@ def moment_ms(raw: object) -> int | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise BadChunk(f"time {text[:40]!r} is no RFC 3339 time") from None
+        raise BadChunk(
+            f"time must be RFC 3339, as in 2026-01-31T12:00:00Z, not {text[:40]!r}"
+        ) from None
     return start_ms(moment)
 
 
@@ -175,7 +177,7 @@ def start_ms(moment: datetime) -> int:
 
 def _check_start(at_ms: int) -> None:
     if not 0 <= at_ms < payloads.AT_LIMIT_MS:
-        raise BadChunk("a call cannot have started then: state the present time")
+        raise BadChunk("time must lie between 1970 and 2199: send the call's start")
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -187,7 +189,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
-        raise BadRequest("the body is no JSON") from None
+        raise BadRequest("the body must be a JSON object") from None
     if not isinstance(found, dict):
         raise BadRequest("the body must be a JSON object")
     return found

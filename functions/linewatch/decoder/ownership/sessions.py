@@ -291,7 +291,7 @@ class Sessions:
         if claim.state is Claimed.CLOSED and not (repeats_end and claim.stored):
             raise CallEnded("this call has ended: a new call needs a new id")
         if claim.stored is None:
-            raise NotFound("there is no such channel: send its audio first")
+            raise NotFound("this channel is not known: send its audio first")
         live = self._restored(key, claim, claim.stored)
         self._given_up.discard(key)
         if not live.ended:

@@ -142,8 +142,8 @@ def _hashed(path: Path, known: Entry | None) -> Entry:
 
 def _digest(files: Mapping[str, str], profile: Mapping[str, str]) -> str:
     # The folder's own name changes no word.
-    told = {name: fact for name, fact in profile.items() if name != "model"}
-    return sha256(json.dumps([files, told], sort_keys=True).encode()).hexdigest()[:32]
+    hashed = {name: fact for name, fact in profile.items() if name != "model"}
+    return sha256(json.dumps([files, hashed], sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _profile(layout: Layout) -> str:
