@@ -68,7 +68,7 @@ def pairs(raw: str) -> Mapping[str, str]:
     for pair in settings.names(raw):
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier() or not value or name == "health":
-            raise ValueError("use name=value, comma-separated; health is taken")
+            raise ValueError("use name=value, comma-separated; the name health is reserved")
         found[name] = value
     return found
 
@@ -98,7 +98,7 @@ class ActivatorSettings:
         "IDLE_WINDOW_S",
         settings.number(0.1, 86400),
         "30",
-        "a function without requests for so long is ended",
+        "seconds without a request after which a function is stopped",
     )
 
 

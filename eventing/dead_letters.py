@@ -111,7 +111,9 @@ def compare(event_log: EventLog, known: Topology, asked: argparse.Namespace, now
     """
     source = known.source(asked.source or _SCORED)
     if source.name != _SCORED:
-        raise SettingsError(f"only {_SCORED} answers each event with one: use --source {_SCORED}")
+        raise SettingsError(
+            f"only {_SCORED} publishes one result for each event: use --source {_SCORED}"
+        )
     comparison = Comparison(event_log, source, known.sinks[known.bindings[source.service]])
     found = comparison.run(
         lambda entry: _say(f"{source.name} {_which(entry)}"),

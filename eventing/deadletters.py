@@ -40,7 +40,7 @@ def letter_of(headers: Mapping[str, str], body: bytes, topic: str) -> Record:
     attributes = {name[3:]: unquote(text) for name, text in lower.items() if name[:3] == "ce-"}
     missing = [f"ce-{name}" for name in _REQUIRED if not attributes.get(name)]
     if missing:
-        raise BadEvent(f"this is no CloudEvent in binary mode: send {', '.join(missing)}")
+        raise BadEvent(f"this is not a CloudEvent in binary mode: send {', '.join(missing)}")
     event = Event(attributes, lower.get("content-type", ""), body)
     return event.record(topic, attributes.get("partitionkey", ""))
 

@@ -44,7 +44,9 @@ class DispatcherSettings(LogSettings):
     """What the dispatcher needs."""
 
     bind: str = setting("BIND", str, "127.0.0.1", "the address of health and metrics")
-    port: int = setting("PORT", settings.whole(0, 65535), "0", "their port; 0 = none")
+    port: int = setting(
+        "PORT", settings.whole(0, 65535), "0", "port of health and metrics; 0 = closed"
+    )
     sources: tuple[str, ...] = setting("SOURCE", settings.names, "", _WANTED)
     sink: str = setting(
         "K_SINK",
@@ -71,7 +73,7 @@ class DispatcherSettings(LogSettings):
         "GRACE_S",
         settings.number(0, 600),
         "10",
-        "how long deliveries may still take once it was told to stop",
+        "seconds that deliveries may take after SIGTERM",
     )
 
 

@@ -88,7 +88,9 @@ def _check_json(body: bytes) -> None:
     try:
         json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise BadEvent("the data is no JSON, though content-type says so") from error
+        raise BadEvent(
+            "the data is not valid JSON, as content-type says: correct either"
+        ) from error
 
 
 def create(

@@ -140,7 +140,7 @@ def make(told: TopicsSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
         SettingsError: the settings are wrong, or Kafka does not let us in.
     """
     if not told.kafka_brokers:
-        raise SettingsError("KAFKA_BROKERS must be set: the log in Redis needs no topics made")
+        raise SettingsError("KAFKA_BROKERS must be set: the log in Redis needs no topics")
     wanted = topology.load(Path(told.manifests)).topics
     with closing(Topics(Brokers(told))) as topics:
         made = topics.make(told, wanted)

@@ -156,7 +156,7 @@ def read(manifests: list[_Manifest]) -> Topology:
             elif kind == _KIND_OF_BINDING:
                 bindings.update(_binding(manifest, sinks, bindings))
             else:
-                raise _Refused("only topics, sources, sinks and bindings belong here")  # noqa: TRY301 - one place tells the reasons
+                raise _Refused("this kind is not allowed: use topics, sources, sinks and bindings")  # noqa: TRY301 - one place tells the reasons
         except (_Refused, ValueError, TypeError) as reason:
             wrong.append(f"{kind} {name}: {reason}")
     wrong += [] if wrong else _unbound(sources, sinks, bindings)
@@ -176,7 +176,7 @@ def duration_s(text: str) -> float:
     """
     found = _DURATION.fullmatch(text)
     if not found or not any(found.groups()):
-        raise ValueError(f"{text!r} is no ISO 8601 duration such as PT0.5S")
+        raise ValueError(f"{text!r} must be an ISO 8601 duration such as PT0.5S")
     hours, minutes, seconds = (float(part or 0) for part in found.groups())
     return hours * 3600 + minutes * 60 + seconds
 
@@ -188,7 +188,7 @@ def _parse(file: Path) -> Iterator[_Manifest]:
     try:
         documents = [each for each in yaml.safe_load_all(text) if each is not None]
     except yaml.YAMLError as error:
-        raise SettingsError(f"{file.name} is no YAML: {error}") from error
+        raise SettingsError(f"{file.name} is not valid YAML: {error}") from error
     if not all(_is_manifest(each) for each in documents):
         raise SettingsError(f"{file.name}: each document must be one object with kind and metadata")
     yield from documents
@@ -225,7 +225,7 @@ def _sink_topic(manifest: _Manifest, topics: _Manifest, sinks: _Manifest) -> str
     spec = _part(manifest, "spec")
     topic = str(spec.get("topic"))
     if _name(manifest) in sinks:
-        raise _Refused("the name is taken")
+        raise _Refused("the name is used twice: choose another")
     if topic not in topics:
         raise _Refused(f"topic {topic} is not in 100-topics.yaml")
     owning = [each for each in ("numPartitions", "replicationFactor") if each in spec]
@@ -245,7 +245,7 @@ def _binding(manifest: _Manifest, sinks: _Manifest, bindings: Mapping[str, str])
     if sink not in sinks:
         raise _Refused(f"unknown sink {sink}: no KafkaSink has that name")
     if function in bindings:
-        raise _Refused(f"{function} is bound already: it publishes to one sink")
+        raise _Refused(f"{function} has a second SinkBinding: keep one")
     return {function: sink}
 
 
@@ -290,18 +290,20 @@ def _source(manifest: _Manifest, topics: _Manifest, others: list[Source]) -> Sou
     )
     for other in others:
         if source.name == other.name:
-            raise _Refused("the name is taken")
+            raise _Refused("the name is used twice: choose another")
         if (source.topic, source.group) == (other.topic, other.group):
-            raise _Refused(f"{other.name} reads {source.topic} in the same consumerGroup: share it")
+            raise _Refused(
+                f"{other.name} reads {source.topic} in the same consumerGroup: give each its own"
+            )
         if source.delivery.dead_letter_topic == other.delivery.dead_letter_topic:
-            raise _Refused(f"{other.name} has the same dead-letter topic: one a source")
+            raise _Refused(f"{other.name} has the same dead-letter topic: give each its own")
     return source
 
 
 def _one_topic(spec: _Manifest, topics: _Manifest) -> str:
     named = spec.get("topics") or []
     if len(named) != 1:
-        raise _Refused("name one topic: its dead letters must know where to be replayed")
+        raise _Refused("name exactly one topic: dead letters are replayed to it")
     if named[0] not in topics:
         raise _Refused(f"topic {named[0]} is not in 100-topics.yaml")
     return str(named[0])
@@ -324,7 +326,7 @@ def _publishes(annotations: _Manifest) -> bool:
 
 def _is_ordered(spec: _Manifest) -> bool:
     if spec.get("ordering") not in {"ordered", "unordered"}:
-        raise _Refused("state ordering: the default is ordered, 300 ms an event")
+        raise _Refused("set ordering: its default is ordered, which takes 300 ms an event")
     return bool(spec["ordering"] == "ordered")
 
 
@@ -340,7 +342,7 @@ def _delivery(spec: _Manifest, topics: _Manifest) -> Delivery:
         raise _Refused("set delivery.deadLetterSink: else an undeliverable event is lost")
     retries = spec.get("retry") or 0
     if not isinstance(retries, int) or retries < 1:
-        raise _Refused(f"a dead letter without retries: retry must be 1 or more, not {retries!r}")
+        raise _Refused(f"retry must be 1 or more, not {retries!r}")
     if spec.get("backoffPolicy") not in {"exponential", "linear"}:
         raise _Refused("set delivery.backoffPolicy to exponential or linear")
     dead = _dead_letter_topic(_part(spec, "deadLetterSink"), topics)
@@ -350,7 +352,7 @@ def _delivery(spec: _Manifest, topics: _Manifest) -> Delivery:
     except ValueError as error:
         raise _Refused(f"delivery: {error}") from error
     if not timeout_s:
-        raise _Refused("delivery.timeout is no time at all: leave it out or allow some")
+        raise _Refused("delivery.timeout must be more than 0: set it or leave it out")
     exponential = spec["backoffPolicy"] == "exponential"
     return Delivery(retries, exponential, backoff_s, timeout_s, dead)
 
@@ -364,7 +366,9 @@ def _dead_letter_topic(sink: _Manifest, topics: _Manifest) -> str:
         )
     _reference(sink, "deadLetterSink", "Service")
     if ref.get("apiVersion") != "v1":
-        raise _Refused("deadLetterSink must be a Service of v1: a function may be away itself")
+        raise _Refused(
+            "deadLetterSink must be a Service of v1, not a function: that may be down itself"
+        )
     uri = str(sink.get("uri") or "")
     topic = uri.removeprefix("/")
     if uri == topic or topic not in topics:

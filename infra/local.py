@@ -31,11 +31,16 @@ class LocalSettings:
     lines: int = setting("LINES", whole(0, 500), "8", "how many simulated lines play calls")
     decoders: int = setting("DECODERS", whole(1, 16), "2", "how many decoder processes run")
     redis_url: str = setting(
-        "REDIS_URL", url("redis", "rediss", "unix"), "", "a Redis of yours; none starts one"
+        "REDIS_URL",
+        url("redis", "rediss", "unix"),
+        "",
+        "your own Redis; empty = the launcher starts one",
     )
     log: str = setting("LOG", one_of("redis", "kafka"), "redis", "where the event log is")
     kafka_brokers: str = setting("KAFKA_BROKERS", str, "", "Kafka's addresses, for LOG=kafka")
-    state_dir: Path = setting("STATE_DIR", path, ".linewatch", "the folder of what is kept")
+    state_dir: Path = setting(
+        "STATE_DIR", path, ".linewatch", "folder of the data that a run leaves for the next"
+    )
     decoder_port: int = setting("DECODER_PORT", _PORTS, "8081", "the first decoder's port")
     activator_port: int = setting("ACTIVATOR_PORT", _PORTS, "8090", "the activator's port")
     sink_port: int = setting("SINK_PORT", _PORTS, "8091", "the sink's port")

@@ -49,7 +49,7 @@ def read(body: bytes, sources: Collection[str]) -> tuple[str, int]:
     try:
         told = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise BadEvent("the report is no JSON") from error
+        raise BadEvent("the report is not valid JSON") from error
     if not isinstance(told, dict) or told.keys() != _FIELDS:
         raise BadEvent('a report is {"source": NAME, "missing": NUMBER}')
     source, missing = told["source"], told["missing"]

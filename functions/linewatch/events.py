@@ -330,7 +330,9 @@ def from_http(headers: Mapping[str, str], body: bytes) -> CloudEvent:
     lower = {name.lower(): value for name, value in headers.items()}
     structured = is_structured(lower.get("content-type", ""))
     if not structured and "ce-specversion" not in lower:
-        raise BadEvent("this is no CloudEvent: send ce-* headers or application/cloudevents+json")
+        raise BadEvent(
+            "this is not a CloudEvent: send ce-* headers or application/cloudevents+json"
+        )
     read = http.from_structured if structured else http.from_binary
     return _read(lambda: read(http.HTTPMessage(lower, body), _FORMAT, _as_sent))
 
@@ -344,7 +346,7 @@ def from_record(record: Record) -> CloudEvent:
     headers = {name.lower(): value for name, value in record.headers.items()}
     structured = is_structured(headers.get("content-type", b"").decode("latin-1"))
     if not structured and "ce_specversion" not in headers:
-        raise BadEvent("the record is no CloudEvent: it has no header ce_specversion")
+        raise BadEvent("the record is not a CloudEvent: it lacks the header ce_specversion")
     message = kafka.KafkaMessage(headers, record.key or None, record.value)
     read = kafka.from_structured if structured else kafka.from_binary
     return _read(lambda: read(message, _FORMAT, _as_sent))
@@ -358,14 +360,16 @@ def _read(read: Callable[[], object]) -> CloudEvent:
     except _UNREADABLE as error:
         raise BadEvent(f"the CloudEvent cannot be read: {type(error).__name__}") from error
     if not isinstance(event, CloudEvent):
-        raise BadEvent("only CloudEvents of specversion 1.0 are taken")
+        raise BadEvent("specversion must be 1.0")
     return event
 
 
 def _as_sent(attributes: dict[str, Any], data: Any = None) -> CloudEvent:  # noqa: ANN401 - JSON
     """Make an event of what was sent only: the SDK would fill in an id and the present."""
     if not attributes.get("id"):
-        raise BadEvent("the CloudEvent carries no id: send the same one with every repeat")
+        raise BadEvent(
+            "the CloudEvent has no id: set one, and use it again when you repeat the event"
+        )
     # JSON can hold half of a surrogate pair, which no header and no text can.
     told = (*attributes.values(), data if isinstance(data, str) else "")
     "".join(map(str, told)).encode()
@@ -385,9 +389,9 @@ def batch_from_http(body: bytes) -> list[CloudEvent]:
     try:
         items = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise BadEvent("the batch is no JSON") from error
+        raise BadEvent("the batch is not valid JSON: send a JSON array of CloudEvents") from error
     if not isinstance(items, list):
-        raise BadEvent("a batch is a JSON array of CloudEvents")
+        raise BadEvent("a batch must be a JSON array of CloudEvents")
     headers = {"content-type": JSONFormat.CONTENT_TYPE}
     return [from_http(headers, json.dumps(item).encode()) for item in items]
 

@@ -66,7 +66,7 @@ def check_position(position: int, rate_hz: int) -> None:
         BadChunk: it is a week after the call's first sample, or later.
     """
     if position * 1000 >= CALL_LIMIT_MS * rate_hz:
-        raise BadChunk(f"position {position} is a week of {rate_hz} Hz: no call lasts that long")
+        raise BadChunk(f"position must be below a week of audio at {rate_hz} Hz, not {position}")
 
 
 class _Data:
@@ -143,7 +143,7 @@ class _Data:
 def _started_at_ms(event: CloudEvent, end_ms: int) -> int:
     moment = event.get_time()
     if moment is None:
-        raise Unprocessable("the event carries no time")
+        raise Unprocessable("the event has no time: set the attribute time (RFC 3339)")
     return _in_bounds(events.at_ms(moment) - end_ms, "time")
 
 
@@ -275,7 +275,7 @@ def read(event: CloudEvent) -> Value:
     reader = _READERS.get(event.get_type())
     if reader is None:
         known = ", ".join(sorted(_READERS))
-        raise BadEvent(f"type {event.get_type()[:80]!r} is not read here: send one of {known}")
+        raise BadEvent(f"type {event.get_type()[:80]!r} is unknown here: send one of {known}")
     try:
         return reader(event, _Data(event.get_data()))
     except BadName as error:

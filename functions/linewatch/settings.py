@@ -77,7 +77,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         try:
             number = int(raw)
         except ValueError:
-            raise ValueError(f"a whole number from {low} to {high} is needed") from None
+            raise ValueError(f"must be a whole number from {low} to {high}") from None
         if not low <= number <= high:
             raise ValueError(f"must be from {low} to {high}")
         return number
@@ -92,7 +92,7 @@ def number(low: float, high: float) -> Callable[[str], float]:
         try:
             found = float(raw)
         except ValueError:
-            raise ValueError(f"a number from {low:g} to {high:g} is needed") from None
+            raise ValueError(f"must be a number from {low:g} to {high:g}") from None
         if not low <= found <= high:
             raise ValueError(f"must be from {low:g} to {high:g}")
         return found
@@ -165,7 +165,7 @@ def some_names(raw: str) -> tuple[str, ...]:
     """Parse a comma-separated list that may not be empty."""
     found = names(raw)
     if not found:
-        raise ValueError("name at least one")
+        raise ValueError("give at least one, comma-separated")
     return found
 
 
@@ -231,7 +231,7 @@ def token_lines(raw: str) -> Mapping[str, str]:
     """
     found = tokens(",".join(raw.split()))
     if not found:
-        raise ValueError("name at least one token")
+        raise ValueError("the file must hold at least one tenant=<sha256 of the token>")
     return found
 
 
@@ -243,7 +243,7 @@ def secret_line(raw: str) -> str:
     """
     token = raw.strip()
     if not token or not token.isascii() or not token.isprintable():
-        raise ValueError("it must hold one token")
+        raise ValueError("the file must hold exactly one token")
     return token
 
 

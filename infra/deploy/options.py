@@ -54,5 +54,5 @@ def duration_s(told: str) -> int:
     """Return the seconds of a duration such as 90, 90s, 10m or 1h."""
     found = re.fullmatch(r"(\d+)([smh]?)", told)
     if not found:
-        raise argparse.ArgumentTypeError(f"{told!r} is no time: write 90s, 10m or 1h")
+        raise argparse.ArgumentTypeError(f"{told!r} is not a duration: write 90s, 10m or 1h")
     return int(found[1]) * _UNITS_S[found[2]]

@@ -73,7 +73,7 @@ def _list(file: Path, root: Path) -> Body:
     try:
         listed: Any = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise SettingsError(f"{file.relative_to(root)} is no YAML: {error}") from error
+        raise SettingsError(f"{file.relative_to(root)} is not valid YAML: {error}") from error
     return listed if isinstance(listed, dict) else {}
 
 

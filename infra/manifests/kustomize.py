@@ -51,7 +51,9 @@ def _named(env: Mapping[str, str]) -> Command | None:
         return None
     program = shutil.which(name, path=env.get("PATH"))
     if program is None:
-        raise SettingsError(f"KUSTOMIZE={name} is no program: set it to a kustomize, or unset it")
+        raise SettingsError(
+            f"KUSTOMIZE={name} is not a program: set it to a kustomize, or unset it"
+        )
     return (program, _verb(program))
 
 

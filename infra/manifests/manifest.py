@@ -111,7 +111,7 @@ def parse(text: str, file: str) -> list[Manifest]:
     try:
         documents = [each for each in yaml.load_all(text, LOADER) if each is not None]
     except yaml.YAMLError as error:
-        raise SettingsError(f"{file} is no YAML: {error}") from error
+        raise SettingsError(f"{file} is not valid YAML: {error}") from error
     if not all(isinstance(each, dict) and each.get("kind") for each in documents):
         raise SettingsError(f"{file}: each document must be one object with a kind")
     return [Manifest(file, each) for each in documents]

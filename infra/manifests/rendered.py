@@ -93,7 +93,7 @@ def _image_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
     for manifest, image in images:
         found = _IMAGE.fullmatch(image)
         if not found:
-            yield f"{manifest}: {image!r} is no image"
+            yield f"{manifest}: {image!r} is not an image's name"
         elif not found["digest"] and found["tag"] in {None, "latest"}:
             yield f"{manifest}: image {image} names no version: give it a tag or a digest"
     ours = {image for manifest, image in images if manifest.role != _REDIS}

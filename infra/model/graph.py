@@ -147,7 +147,7 @@ def size(file: Path) -> Size:
     """Read how large the const FST in *file* is.
 
     Raises:
-        GraphUnavailable: it is no const FST, or was cut short.
+        GraphUnavailable: it is not a const FST, or was cut short.
     """
     with file.open("rb") as stream:
         head = stream.read(_HEAD.size + 2 * _MOST_NAME_BYTES)
@@ -156,9 +156,9 @@ def size(file: Path) -> Size:
         _, at = _name(head, at)
         *_, states, arcs = _HEAD.unpack_from(head, at)
     except (struct.error, UnicodeDecodeError) as error:
-        raise GraphUnavailable(f"{file.name} is no FST") from error
+        raise GraphUnavailable(f"{file.name} is not an FST") from error
     if magic != _MAGIC or kind != "const":
-        raise GraphUnavailable(f"{file.name} is no const FST")
+        raise GraphUnavailable(f"{file.name} is not a const FST")
     whole = at + _HEAD.size + states * _STATE_BYTES + arcs * _ARC_BYTES
     if file.stat().st_size < whole:
         raise GraphUnavailable(f"{file.name} was cut short")

@@ -100,7 +100,9 @@ def shipped(env: Mapping[str, str] = os.environ, say: Say = to_stderr) -> Path:
     """
     given = env.get("VOSK_MODEL_PATH")
     if given and _is_prepared(given):
-        raise SettingsError(f"VOSK_MODEL_PATH: {given} is prepared already: name what it came from")
+        raise SettingsError(
+            f"VOSK_MODEL_PATH: {given} is prepared already: give the model it was made from"
+        )
     where = home(env)
     with _locked(where, say):
         return _source(given, where, say)

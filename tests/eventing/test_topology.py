@@ -104,16 +104,16 @@ def test_linear_backoff_grows_evenly():
         ("spec.consumerGroup", _GONE, "set consumerGroup"),
         ("spec.initialOffset", _GONE, "initialOffset must be earliest"),
         ("spec.initialOffset", "latest", "initialOffset must be earliest"),
-        ("spec.ordering", _GONE, "state ordering"),
-        ("spec.delivery.retry", _GONE, "a dead letter without retries"),
-        ("spec.delivery.retry", 0, "a dead letter without retries"),
-        ("spec.delivery.retry", -1, "a dead letter without retries"),
+        ("spec.ordering", _GONE, "set ordering"),
+        ("spec.delivery.retry", _GONE, "retry must be 1 or more"),
+        ("spec.delivery.retry", 0, "retry must be 1 or more"),
+        ("spec.delivery.retry", -1, "retry must be 1 or more"),
         ("spec.delivery.retry", "often", "often"),
-        ("spec.delivery.timeout", "PT0S", "no time at all"),
+        ("spec.delivery.timeout", "PT0S", "must be more than 0"),
         ("spec.delivery.deadLetterSink", _GONE, "set delivery.deadLetterSink"),
         ("spec.delivery", _GONE, "set delivery.deadLetterSink"),
         ("spec.delivery.backoffPolicy", _GONE, "backoffPolicy"),
-        ("spec.delivery.backoffDelay", "0.5", "no ISO 8601 duration"),
+        ("spec.delivery.backoffDelay", "0.5", "an ISO 8601 duration"),
         (
             "spec.delivery.deadLetterSink.ref.kind",
             "KafkaSink",
@@ -126,9 +126,9 @@ def test_linear_backoff_grows_evenly():
         ("spec.delivery.deadLetterSink.uri", "dead-sentiment", "it is 'dead-sentiment'"),
         ("spec.sink.ref.kind", "Broker", "must be a ref to a Service"),
         ("spec.sink", "http://x", "sink must be an object"),
-        ("spec.topics", ["calls", "scores"], "name one topic"),
+        ("spec.topics", ["calls", "scores"], "name exactly one topic"),
         ("spec.topics", ["whispers"], "topic whispers is not in"),
-        ("metadata.name", "board-calls", "the name is taken"),
+        ("metadata.name", "board-calls", "the name is used twice"),
         ("spec.delivery.deadLetterSink.uri", "/dead-board-calls", "the same dead-letter topic"),
     ],
 )
@@ -145,15 +145,15 @@ def test_bad_source_is_refused(path, value, reason):
         ("KafkaSink", "spec.numPartitions", 12, "leave out numPartitions: .* owns its topic"),
         ("KafkaSink", "spec.replicationFactor", 1, "leave out replicationFactor"),
         ("KafkaSink", "spec.contentMode", "structured", "contentMode must be binary"),
-        ("KafkaSink", "metadata.name", "alerts", "the name is taken"),
+        ("KafkaSink", "metadata.name", "alerts", "the name is used twice"),
         ("ConfigMap", "data.scores", "3", "must have 12 partitions"),
         ("ConfigMap", "data.scores", "many", "many"),
-        ("ConfigMap", "kind", "Secret", "Secret linewatch-topics: only"),
+        ("ConfigMap", "kind", "Secret", "Secret linewatch-topics: this kind is not allowed"),
         ("SinkBinding", "spec.sink.ref.name", "nowhere", "unknown sink nowhere"),
         ("SinkBinding", "spec.sink.ref.kind", "Service", "sink must be a ref to a KafkaSink"),
         ("SinkBinding", "spec.subject.kind", "Deployment", "subject must be a ref to a Service"),
         ("SinkBinding", "spec.subject.apiVersion", "v1", "must be a Service of serving.knative"),
-        ("SinkBinding", "spec.subject.name", "board", "board is bound already"),
+        ("SinkBinding", "spec.subject.name", "board", "board has a second SinkBinding"),
         ("SinkBinding", "spec.subject.name", "mood", "Service sentiment: no SinkBinding"),
         ("SinkBinding", "spec.subject.name", "mood", "SinkBinding of mood: no such function"),
         ("SinkBinding", "spec.sink.ref.name", "alerts", "KafkaSink scores: nobody writes to it"),
@@ -224,7 +224,7 @@ def test_all_faults_named_at_once():
     ("text", "reason"),
     [
         ("kind: ConfigMap", "first line must say"),
-        ("# x\nkind: [", "is no YAML"),
+        ("# x\nkind: [", "is not valid YAML"),
         ("# x\n- a", "must be one object"),
         ("# x\nkind: KafkaSink", "must be one object with kind and metadata"),
         ("# x\nkind: KafkaSink\nmetadata: x", "must be one object with kind and metadata"),
@@ -249,7 +249,7 @@ def test_duration_is_read(text, seconds):
 @pytest.mark.parametrize("text", ["PT", "30S", "P1D", "PT-1S", ""])
 def test_bad_duration_is_refused(text):
     """Anything else is no duration."""
-    with pytest.raises(ValueError, match="no ISO 8601 duration"):
+    with pytest.raises(ValueError, match="an ISO 8601 duration"):
         duration_s(text)
 
 

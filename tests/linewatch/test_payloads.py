@@ -167,5 +167,5 @@ def test_time_is_needed():
     attributes = {name: text for name, text in event.get_attributes().items() if name != "time"}
     timeless = CloudEvent(dict(attributes), event.get_data())
     del timeless._attributes["time"]
-    with pytest.raises(Unprocessable, match="carries no time"):
+    with pytest.raises(Unprocessable, match="has no time"):
         payloads.read(timeless)

@@ -174,6 +174,6 @@ def _tls(told: KafkaSettings) -> ssl.SSLContext:
             context.load_cert_chain(told.kafka_cert, told.kafka_key or None)
     except (OSError, ValueError) as error:  # ssl's errors are OSErrors
         raise SettingsError(
-            f"SSL_CERT_PATH, KAFKA_CLIENT_CERT or KAFKA_CLIENT_KEY is no usable PEM: {error}"
+            f"SSL_CERT_PATH, KAFKA_CLIENT_CERT or KAFKA_CLIENT_KEY cannot be used as PEM: {error}"
         ) from None
     return context

@@ -107,7 +107,7 @@ class Line:
         for sender in self._senders.values():
             while (wait_s := sender.resume()) is not None:
                 if sender.done or time.monotonic() + wait_s > deadline_s:
-                    raise Unavailable("no decoder could tell how far this call is: try again")
+                    raise Unavailable("no decoder answered where this call stands: try again")
                 time.sleep(wait_s)
 
     def open(self) -> None:

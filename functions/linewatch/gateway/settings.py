@@ -15,7 +15,7 @@ def _hosts(raw: str) -> tuple[str, ...]:
     parse = url("http", "https")
     found = tuple(parse(each) for each in names(raw))
     if not found:
-        raise ValueError("name at least one decoder")
+        raise ValueError("give at least one decoder's URL")
     return found
 
 
@@ -34,7 +34,7 @@ def _name(kind: str) -> Callable[[str], str]:
 def _folder(raw: str) -> Path:
     found = path(raw)
     if not found.is_dir():
-        raise ValueError("there is no such folder")
+        raise ValueError("the folder does not exist: give an existing one")
     return found
 
 
@@ -48,7 +48,7 @@ class GatewaySettings:
     simulate: bool = setting("DO_SIMULATE", flag, "false", "play random calls for ever")
     lines: int = setting("LINES", whole(1, 1000), "8", "how many lines are simulated")
     line_prefix: str = setting(
-        "LINE_PREFIX", _name("line"), "", "tells this process' lines from another's: its pod's name"
+        "LINE_PREFIX", _name("line"), "", "prefix of the line names, such as the pod's name"
     )
     token: str = setting("TOKEN", str, "", "bearer token of the tenant")
     token_file: str = setting(
@@ -60,9 +60,9 @@ class GatewaySettings:
     calls_dir: Path = setting(
         "CALLS_DIR", _folder, "infra/recordings", "folder of the recorded calls"
     )
-    chunk_ms: int = setting("CHUNK_MS", whole(20, 4000), "250", "audio per request")
+    chunk_ms: int = setting("CHUNK_MS", whole(20, 4000), "250", "milliseconds of audio per request")
     hold_share: float = setting(
         "HOLD", number(0, 0.9), "0.5", "share of a simulated line's time that is hold"
     )
-    bind: str = setting("BIND", str, "127.0.0.1", "the address that health and metrics listen on")
-    port: int = setting("PORT", whole(0, 65535), "0", "their port; 0 = they do not listen")
+    bind: str = setting("BIND", str, "127.0.0.1", "address of the health and metrics port")
+    port: int = setting("PORT", whole(0, 65535), "0", "port of health and metrics; 0 = closed")

@@ -38,7 +38,7 @@ class OutletSettings:
         "REPLY", flag, "false", "true = the score is the reply, alerts stay on the board; no K_SINK"
     )
     sink_timeout_s: float = setting(
-        "SINK_TIMEOUT_S", number(0.1, 60), "20", "how long a POST to K_SINK may take"
+        "SINK_TIMEOUT_S", number(0.1, 60), "20", "seconds that a POST to K_SINK may take"
     )
 
 

@@ -70,7 +70,7 @@ def test_unnumbered_event_file_is_seen(copied, by):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("kind: X", "first line must say"), ("# x\nkind: [", "is no YAML")]
+    ("text", "said"), [("kind: X", "first line must say"), ("# x\nkind: [", "is not valid YAML")]
 )
 def test_bad_kustomization_is_named(copied, text, said):
     """A kustomization that cannot be read, or says nothing of itself, is named."""

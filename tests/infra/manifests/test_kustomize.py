@@ -70,7 +70,7 @@ def test_missing_one_is_said(built):
     with pytest.raises(SettingsError) as told:
         kustomize.command({"PATH": ""}, built)
     assert "install kubectl, kustomize or go" in told.value.detail
-    with pytest.raises(SettingsError, match="KUSTOMIZE=/nowhere is no program"):
+    with pytest.raises(SettingsError, match="KUSTOMIZE=/nowhere is not a program"):
         kustomize.command({"PATH": "", "KUSTOMIZE": "/nowhere"}, built)
 
 

