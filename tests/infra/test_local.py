@@ -61,7 +61,7 @@ def test_usual_settings():
             {"CALLS_DIR": "/nonexistent"},
             "CALLS_DIR='/nonexistent': the folder does not exist: give an existing one",
         ),
-        ({"SINK_TIMEOUT_S": "soon"}, "SINK_TIMEOUT_S='soon': a number"),
+        ({"SINK_TIMEOUT_S": "soon"}, "SINK_TIMEOUT_S='soon': must be a number"),
         ({"LOG": "nats"}, "LOG='nats': use one of redis, kafka"),
         ({"STATE_DIR": "/dev/null/x"}, "STATE_DIR=/dev/null/x: Not a directory; choose another"),
     ],
