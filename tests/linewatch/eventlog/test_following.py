@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -23,12 +23,12 @@ from tests.support.kafka_broker import unique
 from tests.support.source import ROOT
 
 COUNT = 12
-#: A reader that writes down each id before it asks for the next one, and is slow.
+#: A reader that writes down each call before it asks for the next event, and is slow.
 _READER = """
-import sys, time
+import time
 from linewatch import eventlog
-for event in eventlog.follow({topic!r}, "readers"):
-    print(event.get_id(), flush=True)
+for event in eventlog.follow({topic!r}, {group!r}):
+    print(event.get_subject(), flush=True)
     time.sleep(0.05)
 """
 
@@ -46,7 +46,7 @@ def _place(request, redis_url):
 
 @pytest.fixture(name="publish")
 def _publish(place):
-    """Write events of *count* calls to the topic."""
+    """Write the start of *count* calls to the topic, and return the calls."""
     env, topic = place
     log = open_log(load(LogSettings, env))
 
@@ -54,16 +54,16 @@ def _publish(place):
         starts = [CallStart("default", f"call-{first + n}", "7", n) for n in range(count)]
         made = [events.call_started(start) for start in starts]
         log.publish([events.to_record(event, topic) for event in made])
-        return {event.get_id() for event in made}
+        return {event.get_subject() for event in made}
 
     publish.log = log
     yield publish
     log.close()
 
 
-def ids(following, count):
-    """Take *count* events and return their ids."""
-    return [event.get_id() for event in itertools.islice(following, count)]
+def calls(following, count):
+    """Take *count* events and return their calls."""
+    return [event.get_subject() for event in itertools.islice(following, count)]
 
 
 def test_group_reads_all(place, publish):
@@ -71,12 +71,12 @@ def test_group_reads_all(place, publish):
     env, topic = place
     before = publish(COUNT)
     following = eventlog.follow(topic, "a", env=env)
-    assert set(ids(following, COUNT)) == before
+    assert set(calls(following, COUNT)) == before
     later = publish(COUNT, first=COUNT)
-    assert set(ids(following, COUNT)) == later
+    assert set(calls(following, COUNT)) == later
     following.close()
     other = eventlog.follow(topic, "b", env=env)
-    assert set(ids(other, 2 * COUNT)) == before | later
+    assert set(calls(other, 2 * COUNT)) == before | later
     other.close()
 
 
@@ -85,10 +85,10 @@ def test_settled_by_asking_for_next(place, publish):
     env, topic = place
     everything = publish(COUNT)
     following = eventlog.follow(topic, "a", env=env)
-    seen = ids(following, 5)
+    seen = calls(following, 5)
     following.close()
     again = eventlog.follow(topic, "a", env=env)
-    rest = ids(again, COUNT - 4)
+    rest = calls(again, COUNT - 4)
     again.close()
     assert set(seen) | set(rest) == everything
     assert set(seen) & set(rest) == {seen[-1]}
@@ -112,48 +112,99 @@ def test_unreadable_record_is_skipped(place, publish, caplog):
     publish.log.publish([Record(topic, "call-0", {}, b"?")])
     (wanted,) = publish(1)
     following = eventlog.follow(topic, "a", env=env)
-    assert next(following).get_id() == wanted
+    assert next(following).get_subject() == wanted
     following.close()
     assert f"no CloudEvent, skipped: {topic}, partition" in caplog.text
 
 
-def reader(env, topic):
-    """Start a process that follows the topic and writes down what it sees."""
-    code = _READER.format(topic=topic)
-    told = {**os.environ, "PYTHONPATH": f"{ROOT}/functions:{ROOT}", **env}
-    return subprocess.Popen([sys.executable, "-c", code], env=told, stdout=subprocess.PIPE)
+class Reader:
+    """A process that follows the topic; `calls` is what it has seen."""
+
+    def __init__(self, env, topic, group):
+        code = _READER.format(topic=topic, group=group)
+        whole = {**os.environ, "PYTHONPATH": f"{ROOT}/functions:{ROOT}", **env}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code], env=whole, stdout=subprocess.PIPE, text=True
+        )
+        self.calls = []
+        self._thread = threading.Thread(target=self._collect, daemon=True)
+        self._thread.start()
+
+    def _collect(self):
+        for line in self.process.stdout:
+            self.calls.append(line.strip())
+
+    def kill(self):
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+        self._thread.join(10)
+        self.process.stdout.close()
 
 
-def collect(process, into):
-    """Note what a reader writes, on a thread of its own."""
+@pytest.fixture(name="start")
+def _start(place):
+    """Start readers of the topic; they are killed at the end."""
+    env, topic = place
+    started = []
 
-    def read():
-        for line in process.stdout:
-            into.append(line.decode().strip())
+    def start(group="readers"):
+        started.append(Reader(env, topic, group))
+        return started[-1]
 
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    return thread
+    yield start
+    for each in started:
+        if each.process.returncode is None:
+            each.kill()
+
+
+def publish_until(holds, publish):
+    """Publish call after call until *holds*; return the calls."""
+    published = set()
+
+    def publish_one():
+        published.update(publish(1, first=len(published)))
+        time.sleep(0.02)
+        return holds()
+
+    until(publish_one, within_s=90)
+    return published
 
 
 @pytest.mark.timeout(300)
-def test_killed_reader_loses_nothing(place, publish):
+def test_killed_reader_loses_nothing(publish, start):
     """Of two members one is killed amid its work: the other gets everything it had not settled."""
-    env, topic = place
-    wanted = publish(8 * COUNT)
-    first, second = [], []
-    doomed, heir = reader(env, topic), reader(env, topic)
-    threads = [collect(doomed, first), collect(heir, second)]
-    until(lambda: len(first) + len(second) > COUNT, within_s=90)
-    doomed.send_signal(signal.SIGKILL)
-    doomed.wait()
-    until(lambda: set(first) | set(second) == wanted, within_s=120)
-    heir.kill()
-    heir.wait()
-    for thread in threads:
-        thread.join(10)
-    doomed.stdout.close()
-    heir.stdout.close()
+    doomed, heir = start(), start()
+    wanted = publish_until(lambda: len(doomed.calls) > 3 and len(heir.calls) > 3, publish)
+    wanted |= publish(4 * COUNT, first=len(wanted))
+    doomed.kill()
+    assert set(doomed.calls) | set(heir.calls) < wanted
+    until(lambda: set(doomed.calls) | set(heir.calls) == wanted, within_s=120)
+
+
+@pytest.mark.timeout(300)
+def test_killed_reader_goes_on(publish, start):
+    """One that starts again after kill -9 gets at most the event again that was in work."""
+    wanted = publish(4 * COUNT)
+    killed = start()
+    until(lambda: len(killed.calls) > COUNT, within_s=90)
+    killed.kill()
+    again = start()
+    until(lambda: set(killed.calls) | set(again.calls) == wanted, within_s=120)
+    assert set(killed.calls) & set(again.calls) <= {killed.calls[-1]}
+
+
+@pytest.mark.timeout(300)
+def test_members_share_topic(publish, start):
+    """What two members of one group are given is given to one of them, and once."""
+    first, second = start(), start()
+    before = publish_until(lambda: len(first.calls) > 3 and len(second.calls) > 3, publish)
+    until(lambda: set(first.calls) | set(second.calls) == before, within_s=60)
+    later = publish(4 * COUNT, first=len(before))
+    until(lambda: later <= set(first.calls) | set(second.calls), within_s=60)
+    shares = [[call for call in each.calls if call in later] for each in (first, second)]
+    assert all(shares)
+    assert sorted(shares[0] + shares[1]) == sorted(later)
 
 
 def test_missing_topic_is_told(kafka, redis_url):
