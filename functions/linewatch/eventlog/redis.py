@@ -228,10 +228,19 @@ class RedisLog:
 
     def touch(self, group: Group, entries: Iterable[tuple[int, int]]) -> None:
         """Show that *entries* (partition, offset) are still being worked on."""
+        self._age(group, entries, 0)
+
+    def release(self, group: Group, entries: Iterable[tuple[int, int]]) -> None:
+        """Let others take *entries* (partition, offset) over at once."""
+        self._age(group, entries, CLAIM_IDLE_MS)
+
+    def _age(self, group: Group, entries: Iterable[tuple[int, int]], idle_ms: int) -> None:
+        """Claim *entries* for their own reader, as if it had touched them *idle_ms* ago."""
         with _translated(), self._client.pipeline(transaction=False) as pipe:
             for partition, offset in entries:
                 stream = keys.log(group.topic, partition)
-                pipe.xclaim(stream, group.name, group.consumer, 0, [_id(offset)], justid=True)
+                own = (stream, group.name, group.consumer, 0, [_id(offset)])
+                pipe.xclaim(*own, idle=idle_ms, justid=True)
             pipe.execute()
 
     def acknowledge(self, group: Group, entry: Entry) -> None:

@@ -34,6 +34,9 @@ class Groups(Protocol):
     def touch(self, group: Group, entries: Iterable[tuple[int, int]]) -> None:
         """Show that *entries* are still being worked on."""
 
+    def release(self, group: Group, entries: Iterable[tuple[int, int]]) -> None:
+        """Let others take *entries* over at once."""
+
     def acknowledge(self, group: Group, entry: Entry) -> None:
         """Tell that *entry* is done."""
 
@@ -78,6 +81,10 @@ class RedisMember:
         """See `Member`."""
         self._left.set()
         self._toucher.join()
+        unsettled = self._reading | {entry.place for entry in self._before}
+        # Where Redis is away they are another's after a while.
+        with suppress(Unavailable):
+            self._log.release(self._group, unsettled)
 
     def _touch(self) -> None:
         while not self._left.wait(_TOUCH_S):

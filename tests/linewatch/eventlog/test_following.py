@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from eventing import topics, topology
+from eventing.dispatcher import Dispatcher, DispatcherSettings
 from linewatch import eventlog, events
 from linewatch.calls import CallStart
 from linewatch.errors import SettingsError
@@ -18,8 +20,8 @@ from linewatch.eventlog.choice import open_log
 from linewatch.eventlog.settings import LogSettings
 from linewatch.events import Record
 from linewatch.settings import load
-from tests.eventing.subscriber import until
-from tests.support.kafka_broker import unique
+from tests.eventing.subscriber import Subscriber, until
+from tests.support.kafka_broker import unique, write_manifests
 from tests.support.source import ROOT
 
 COUNT = 12
@@ -50,7 +52,7 @@ def _publish(place):
     env, topic = place
     log = open_log(load(LogSettings, env))
 
-    def publish(count, first=0):
+    def publish(count, first=0, topic=topic):
         starts = [CallStart("default", f"call-{first + n}", "7", n) for n in range(count)]
         made = [events.call_started(start) for start in starts]
         log.publish([events.to_record(event, topic) for event in made])
@@ -92,6 +94,20 @@ def test_settled_by_asking_for_next(place, publish):
     again.close()
     assert set(seen) | set(rest) == everything
     assert set(seen) & set(rest) == {seen[-1]}
+
+
+def test_closed_follower_leaves_group(place, publish):
+    """What a follower had in work as it was closed is another's at once, not after a time-out."""
+    env, topic = place
+    (wanted,) = publish(1)
+    following = eventlog.follow(topic, "a", env=env)
+    assert calls(following, 1) == [wanted]
+    following.close()
+    closed_s = time.monotonic()
+    other = eventlog.follow(topic, "a", env=env)
+    assert calls(other, 1) == [wanted]
+    assert time.monotonic() - closed_s < 4
+    other.close()
 
 
 def test_events_are_whole(place, publish):
@@ -205,6 +221,44 @@ def test_members_share_topic(publish, start):
     shares = [[call for call in each.calls if call in later] for each in (first, second)]
     assert all(shares)
     assert sorted(shares[0] + shares[1]) == sorted(later)
+
+
+@pytest.fixture(name="dispatcher")
+def _dispatcher(place, tmp_path):
+    """A dispatcher of manifests with topics of their own, and the topic and group of a source."""
+    env, _ = place
+    prefix = write_manifests(tmp_path)
+    env = {**env, "MANIFESTS": str(tmp_path), "SOURCE": "sentiment"}
+    if "KAFKA_BROKERS" in env:
+        assert topics.main(env) == 0
+    with Subscriber() as function:
+        env["K_SINK"] = function.url
+        dispatcher = Dispatcher(load(DispatcherSettings, env), topology.load(tmp_path))
+        dispatcher.start()
+        yield function, f"{prefix}-utterances", f"{prefix}-linewatch-sentiment"
+        dispatcher.stop()
+        dispatcher._log.close()
+
+
+@pytest.mark.timeout(300)
+def test_follower_joins_running_function(place, publish, dispatcher):
+    """One that joins the group of a running function gets its share, the function the rest."""
+    env, _ = place
+    function, topic, group = dispatcher
+    reader = Reader(env, topic, group)
+
+    def seen():
+        return [request.call for request in function.requests] + reader.calls
+
+    wanted = publish_until(
+        lambda: len(reader.calls) > 3 and len(function.requests) > 3,
+        lambda *one, **more: publish(*one, **more, topic=topic),
+    )
+    until(lambda: set(seen()) == wanted, within_s=60)
+    reader.kill()
+    wanted |= publish(COUNT, first=len(wanted), topic=topic)
+    until(lambda: set(seen()) == wanted, within_s=60)
+    until(lambda: publish.log.lags(topic, [group]) == (0,), within_s=60)
 
 
 def test_missing_topic_is_told(kafka, redis_url):
