@@ -1,6 +1,6 @@
 """The workers of a source: deliver entries, each on a thread of its own, and settle them.
 
-What is read from which log, and how it is told that an entry is done, is the reader's.
+The reader decides what is read from which log, and settles an entry that is done.
 """
 
 from __future__ import annotations
@@ -8,28 +8,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 from eventing.delivery import kafkasource_request
 from eventing.delivery.deliverer import Deliverer, Stopped
 from eventing.metrics import DispatcherMeters, Outcome
 from eventing.topology import Source
 from linewatch.errors import LinewatchError, NotFound, Unavailable
+from linewatch.eventlog.protocol import LogWriter
 from linewatch.eventlog.record import Entry
 from linewatch.events import Record
 
 log = logging.getLogger(__name__)
 
 _BACKOFF_S: Final = 0.5
-
-
-class Writer(Protocol):
-    """Where dead letters go."""
-
-    def publish(self, records: Sequence[Record]) -> None:
-        """Write *records*, or raise as `linewatch.decoder.outbox.relay.LogWriter` does."""
-        ...
 
 
 class DeliveryWorkers:
@@ -39,7 +32,7 @@ class DeliveryWorkers:
         self,
         source: Source,
         deliverer: Deliverer,
-        writer: Writer,
+        writer: LogWriter,
         stopping: threading.Event,
         meters: DispatcherMeters,
     ) -> None:
