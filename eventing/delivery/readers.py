@@ -10,7 +10,7 @@ from typing import Protocol
 from eventing.delivery.kafka_reader import Subscription
 from eventing.delivery.redis_reader import Lane, tracks
 from eventing.delivery.workers import DeliveryWorkers
-from linewatch.eventlog.brokers import Brokers
+from linewatch.eventlog.choice import choose
 from linewatch.eventlog.kafka import KafkaLog
 from linewatch.eventlog.protocol import EventLog, Group
 from linewatch.eventlog.redis import RedisLog
@@ -56,9 +56,7 @@ def open_delivery(settings: LogSettings) -> Delivery:
     Raises:
         SettingsError: the settings cannot be used.
     """
-    if settings.kafka_brokers:
-        return _kafka(KafkaLog(Brokers(settings)))
-    return _redis(RedisLog.at(settings.redis_url))
+    return choose(settings, _kafka, _redis)
 
 
 def _kafka(log: KafkaLog) -> Delivery:

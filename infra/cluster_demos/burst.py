@@ -10,15 +10,15 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Final
 
 from linewatch.board.store import Board
 from linewatch.calls import CallEnd, CallStart, Channel, ChannelKey, EndReason, Utterance
-from linewatch.decoder.service import log_writer
-from linewatch.decoder.settings import DecoderSettings
+from linewatch.eventlog.choice import open_log
 from linewatch.eventlog.protocol import LogWriter
-from linewatch.eventlog.redis_writer import connect
-from linewatch.events import Record, call_ended, call_started, to_record, utterance_final
+from linewatch.eventlog.settings import LogSettings
+from linewatch.events import TOPICS, Record, call_ended, call_started, to_record, utterance_final
 from linewatch.settings import load
 
 CALLS: Final = 20
@@ -80,10 +80,11 @@ def scored(board: Board, run: str) -> int:
 def main(arguments: Sequence[str]) -> None:
     """Do what the arguments say."""
     what, run, *rest = arguments
-    settings = load(DecoderSettings, os.environ)
+    settings = load(LogSettings, os.environ)
     if what == "publish":
-        writer = log_writer(settings, connect(settings.redis_url))
-        publish(writer, run, int(rest[0]), time.time_ns() // 1_000_000)
+        with closing(open_log(settings)) as event_log:
+            event_log.check(TOPICS.values())
+            publish(event_log, run, int(rest[0]), time.time_ns() // 1_000_000)
     else:
         sys.stdout.write(f"{scored(Board.from_url(settings.redis_url), run)}\n")
 

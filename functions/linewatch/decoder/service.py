@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from linewatch.decoder.http.tenants import Tenants
 from linewatch.decoder.metrics import Metrics
@@ -25,17 +24,12 @@ from linewatch.decoder.recognition.recognizer import Recognizers
 from linewatch.decoder.settings import DecoderSettings
 from linewatch.decoder.store.store import Store
 from linewatch.errors import SettingsError
-from linewatch.eventlog.brokers import Brokers
-from linewatch.eventlog.kafka_writer import KafkaLogWriter
-from linewatch.eventlog.protocol import LogWriter
-from linewatch.eventlog.redis_writer import RedisLogWriter, connect
+from linewatch.eventlog.choice import open_writer
+from linewatch.eventlog.redis_writer import connect
 from linewatch.events import TOPICS
 from linewatch.secret_file import SecretFile
 from linewatch.settings import check_bind, is_loopback, path, token_lines
 from linewatch.tracing.spans import OFF, Tracer
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 log = logging.getLogger(__name__)
 
@@ -90,20 +84,6 @@ class Service:
         self.relay.stop()
 
 
-def log_writer(settings: DecoderSettings, client: Redis) -> LogWriter:
-    """Return what writes to Kafka where brokers are set, else to the log in Redis.
-
-    Raises:
-        SettingsError: no broker lets us in, or a topic is missing.
-    """
-    if not settings.kafka_brokers:
-        return RedisLogWriter(client)
-    brokers = Brokers(settings)
-    # A record of an unknown topic is set aside: better not to start than to set all aside.
-    brokers.check(TOPICS.values())
-    return KafkaLogWriter(brokers)
-
-
 def tenants_of(settings: DecoderSettings) -> Tenants:
     """Return who may send.
 
@@ -124,7 +104,8 @@ def build(settings: DecoderSettings, recognizers: Recognizers, tracer: Tracer = 
     """
     check_bind(settings.bind, settings.tokens, settings.tokens_file)
     client = connect(settings.redis_url)
-    writer = log_writer(settings, client)
+    # A record of an unknown topic is set aside: better not to start than to set all aside.
+    writer = open_writer(settings, client, TOPICS.values())
     pod_id = uuid.uuid4().hex[:12]
     metrics = Metrics()
     metrics.capacity.set(settings.capacity)
