@@ -36,8 +36,8 @@ OWNERS = {
         "functions/linewatch/eventlog/brokers.py",
         "functions/linewatch/eventlog/kafka.py",
         "functions/linewatch/eventlog/kafka_member.py",
+        "functions/linewatch/eventlog/kafka_topics.py",
         "functions/linewatch/eventlog/kafka_writer.py",
-        "eventing/topics.py",
     },
     "gunicorn": {
         "functions/linewatch/serving/whole_request.py",
