@@ -24,7 +24,7 @@ from eventing.delivery import kafkasource_request
 from eventing.reconciliation import report
 from eventing.reconciliation.comparison import Comparison, Found
 from eventing.topology import Source, Topology
-from linewatch import events, settings
+from linewatch import events
 from linewatch.errors import LinewatchError, SettingsError
 from linewatch.eventlog import choice
 from linewatch.eventlog.protocol import EventLog
@@ -32,7 +32,7 @@ from linewatch.eventlog.record import Entry
 from linewatch.eventlog.redis import RedisLog
 from linewatch.eventlog.settings import LogSettings
 from linewatch.keys import UNREADABLE
-from linewatch.settings import setting
+from linewatch.settings import load, setting
 
 #: A human waits for the answer.
 _PATIENCE_S = 30.0
@@ -68,12 +68,12 @@ def lines(event_log: EventLog, sources: Sequence[Source]) -> Iterator[str]:
 def refused(redis_log: RedisLog) -> Iterator[str]:
     """Yield one line a record that the log did not take from the relay."""
     for entry in redis_log.entries(UNREADABLE):
-        yield f"relay {_which(entry)}: {_told(entry, b'reason')}"
+        yield f"relay {_which(entry)}: {_field(entry, b'reason')}"
 
 
 def _line(entry: Entry) -> str:
     code, reason, where = (
-        _told(entry, name)
+        _field(entry, name)
         for name in (b"ce_knativeerrorcode", b"ce_reason", b"ce_knativeerrordest")
     )
     return f"{_which(entry)}: {code} {reason} from {where}"
@@ -81,10 +81,10 @@ def _line(entry: Entry) -> str:
 
 def _which(entry: Entry) -> str:
     at = events.at(entry.written_at_ms).isoformat(timespec="seconds")
-    return " ".join([at, *(_told(entry, name) for name in (b"ce_type", b"ce_source", b"ce_id"))])
+    return " ".join([at, *(_field(entry, name) for name in (b"ce_type", b"ce_source", b"ce_id"))])
 
 
-def _told(entry: Entry, name: bytes) -> str:
+def _field(entry: Entry, name: bytes) -> str:
     return entry.fields.get(name, b"-").decode(errors="replace")
 
 
@@ -132,9 +132,9 @@ def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-def _of_relay(told: DeadLetterSettings, source: str | None) -> Iterator[str]:
-    if not source and told.redis_url:
-        with closing(RedisLog.at(told.redis_url)) as redis_log:
+def _of_relay(settings: DeadLetterSettings, source: str | None) -> Iterator[str]:
+    if not source and settings.redis_url:
+        with closing(RedisLog.at(settings.redis_url)) as redis_log:
             yield from refused(redis_log)
 
 
@@ -150,15 +150,15 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     missing.add_argument("--report", help="URL to which the number is posted")
     asked = parser.parse_args(arguments)
     try:
-        told = settings.load(DeadLetterSettings, env)
-        known = topology.load(Path(told.manifests))
+        settings = load(DeadLetterSettings, env)
+        known = topology.load(Path(settings.manifests))
         sources = chosen(known, asked.source)
-        with closing(choice.open_log(told, _PATIENCE_S)) as event_log:
+        with closing(choice.open_log(settings, _PATIENCE_S)) as event_log:
             if asked.do == "missing":
                 now_ms = round(time.time() * 1000)
                 return int(not compare(event_log, known, asked, now_ms).is_right)
             if asked.do == "list":
-                for line in (*lines(event_log, sources), *_of_relay(told, asked.source)):
+                for line in (*lines(event_log, sources), *_of_relay(settings, asked.source)):
                     _say(line)
             else:
                 _say(f"{replay(event_log, sources)} replayed")

@@ -24,13 +24,12 @@ from eventing.delivery.readers import Reader, open_delivery
 from eventing.delivery.workers import DeliveryWorkers
 from eventing.metrics import DispatcherMeters, Outcome
 from eventing.topology import Source, Topology
-from linewatch import settings
 from linewatch.errors import SettingsError, Unavailable
 from linewatch.eventlog.protocol import Group
 from linewatch.eventlog.redis import RedisLog
 from linewatch.eventlog.settings import LogSettings
 from linewatch.serving.health_port import HealthPort
-from linewatch.settings import setting
+from linewatch.settings import load, names, number, setting, url, whole
 
 log = logging.getLogger(__name__)
 
@@ -44,19 +43,17 @@ class DispatcherSettings(LogSettings):
     """What the dispatcher needs."""
 
     bind: str = setting("BIND", str, "127.0.0.1", "the address of health and metrics")
-    port: int = setting(
-        "PORT", settings.whole(0, 65535), "0", "port of health and metrics; 0 = closed"
-    )
-    sources: tuple[str, ...] = setting("SOURCE", settings.names, "", _WANTED)
+    port: int = setting("PORT", whole(0, 65535), "0", "port of health and metrics; 0 = closed")
+    sources: tuple[str, ...] = setting("SOURCE", names, "", _WANTED)
     sink: str = setting(
         "K_SINK",
-        settings.url("http", "https"),
+        url("http", "https"),
         "",
         "where deliveries go instead of SERVICE_URL; Knative sets it",
     )
     service_url: str = setting(
         "SERVICE_URL",
-        settings.url("http", "https"),
+        url("http", "https"),
         "http://127.0.0.1:8090/{name}",
         "where a Service answers; {name} is its name",
     )
@@ -71,35 +68,35 @@ class DispatcherSettings(LogSettings):
     )
     grace_s: float = setting(
         "GRACE_S",
-        settings.number(0, 600),
+        number(0, 600),
         "10",
         "seconds that deliveries may take after SIGTERM",
     )
 
 
-def chosen(told: DispatcherSettings, known: Topology) -> tuple[Source, ...]:
+def chosen(settings: DispatcherSettings, known: Topology) -> tuple[Source, ...]:
     """Return the sources to run.
 
     Raises:
         SettingsError: there is none of that name, or K_SINK would get several.
     """
-    sources = tuple(known.source(name) for name in told.sources) or known.sources
-    if told.sink and len(sources) != 1:
-        names = ", ".join(source.name for source in sources)
-        raise SettingsError(f"K_SINK takes one source: set SOURCE to one of {names}")
+    sources = tuple(known.source(name) for name in settings.sources) or known.sources
+    if settings.sink and len(sources) != 1:
+        known_names = ", ".join(source.name for source in sources)
+        raise SettingsError(f"K_SINK takes one source: set SOURCE to one of {known_names}")
     return sources
 
 
 class Dispatcher:
     """The readers of every source it runs, and the report to the dashboard."""
 
-    def __init__(self, told: DispatcherSettings, known: Topology) -> None:
-        self._told = told
+    def __init__(self, settings: DispatcherSettings, known: Topology) -> None:
+        self._settings = settings
         self._topology = known
-        self._sources = chosen(told, known)
-        self._delivery = open_delivery(told)
+        self._sources = chosen(settings, known)
+        self._delivery = open_delivery(settings)
         self._log = self._delivery.log
-        self._board = RedisLog.at(told.redis_url) if told.redis_url else None
+        self._board = RedisLog.at(settings.redis_url) if settings.redis_url else None
         self._stopping = threading.Event()
         self._is_away = False
         self.meters = DispatcherMeters()
@@ -110,15 +107,16 @@ class Dispatcher:
         workers = DeliveryWorkers(
             source, self._deliverer(source), self._log, self._stopping, self.meters
         )
-        group = Group(source.topic, source.group, self._told.consumer or socket.gethostname())
+        consumer = self._settings.consumer or socket.gethostname()
+        group = Group(source.topic, source.group, consumer)
         return self._delivery.readers_of(workers, group, self._stopping)
 
     def _deliverer(self, source: Source) -> Deliverer:
         # "/": a Service is addressed at its root.
-        service = self._told.service_url.replace("{name}", source.service) + "/"
+        service = self._settings.service_url.replace("{name}", source.service) + "/"
         return Deliverer(
             source,
-            self._told.sink or service,
+            self._settings.sink or service,
             self._stopping,
             lambda: self.meters.count(source.name, Outcome.RETRIED),
         )
@@ -135,7 +133,7 @@ class Dispatcher:
     def start(self) -> None:
         """Begin to dispatch, on threads of its own."""
         for source in self._sources:
-            where = self._told.sink or source.service
+            where = self._settings.sink or source.service
             log.info("%s: %s -> %s", source.name, source.topic, where)
         for reader in self._readers:
             reader.start()
@@ -144,7 +142,7 @@ class Dispatcher:
     def stop(self) -> bool:
         """Read no more, wait for what is under way; tell whether all of it was settled."""
         self._stopping.set()
-        deadline = time.monotonic() + self._told.grace_s
+        deadline = time.monotonic() + self._settings.grace_s
         while self.in_hand and time.monotonic() < deadline:
             time.sleep(0.02)
         settled = not self.in_hand
@@ -215,13 +213,15 @@ def main(env: Mapping[str, str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     ends = {signal.SIGTERM, signal.SIGINT}
     try:
-        told = settings.load(DispatcherSettings, env)
-        dispatcher = Dispatcher(told, topology.load(Path(told.manifests)))
+        settings = load(DispatcherSettings, env)
+        dispatcher = Dispatcher(settings, topology.load(Path(settings.manifests)))
         dispatcher.check()
         # Before any thread starts: each would take them otherwise.
         signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-        if told.port:
-            HealthPort(told.bind, told.port, dispatcher.meters.text, lambda: dispatcher.is_reading)
+        if settings.port:
+            HealthPort(
+                settings.bind, settings.port, dispatcher.meters.text, lambda: dispatcher.is_reading
+            )
     except SettingsError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 2

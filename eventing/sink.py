@@ -23,7 +23,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from eventing import topology
 from eventing.metrics import SinkMeters, Taking
 from eventing.topology import Topology
-from linewatch import events, settings
+from linewatch import events
 from linewatch.errors import (
     BadEvent,
     LinewatchError,
@@ -41,7 +41,7 @@ from linewatch.events import Record
 from linewatch.serving import metrics_text
 from linewatch.serving.readiness import Readiness
 from linewatch.serving.server import Server, log_to_stderr
-from linewatch.settings import setting
+from linewatch.settings import load, setting, whole
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class SinkSettings(LogSettings):
     """What the sink needs."""
 
     host: str = setting("BIND", str, "127.0.0.1", "the address to listen on")
-    port: int = setting("PORT", settings.whole(1, 65535), "8091", "the port to listen on")
+    port: int = setting("PORT", whole(1, 65535), "8091", "the port to listen on")
     manifests: str = setting(
         "MANIFESTS", str, str(topology.FOLDER), "folder of the eventing manifests"
     )
@@ -164,13 +164,13 @@ def answer_problems(app: Flask) -> None:
         return Response(body, status, headers)
 
 
-def log_of(told: SinkSettings, sinks: Paths) -> EventLog:
-    """Return the log that *told* names, once it is known to let us in.
+def log_of(settings: SinkSettings, sinks: Paths) -> EventLog:
+    """Return the log that *settings* name, once it is known to let us in.
 
     Raises:
         SettingsError: the settings are wrong, or Kafka is away or has no such topics.
     """
-    event_log = open_log(told, _KAFKA_ANSWER_S if told.kafka_brokers else _ANSWER_S)
+    event_log = open_log(settings, _KAFKA_ANSWER_S if settings.kafka_brokers else _ANSWER_S)
     event_log.check(sinks.values())
     return event_log
 
@@ -187,15 +187,15 @@ def serve(
     """
     log_to_stderr()
     try:
-        told = settings.load(SinkSettings, env)
-        read = topology.load(Path(told.manifests))
+        settings = load(SinkSettings, env)
+        read = topology.load(Path(settings.manifests))
         known = paths(read)
-        event_log = log_of(told, known)
+        event_log = log_of(settings, known)
     except SettingsError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 2
-    log.info("%s: %s on port %d", role, ", ".join(sorted(known)), told.port)
-    bind = f"{told.host}:{told.port}"
+    log.info("%s: %s on port %d", role, ", ".join(sorted(known)), settings.port)
+    bind = f"{settings.host}:{settings.port}"
     Server(lambda: app(event_log, read), bind, _THREADS, event_log.close).run()
     return 0
 

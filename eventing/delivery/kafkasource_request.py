@@ -77,11 +77,11 @@ class Failure:
 
 
 def _kne(headers: Mapping[str, str]) -> dict[str, str]:
-    told = {name.lower()[4:]: text for name, text in headers.items() if name.lower()[:4] == "kne-"}
+    sent = {name.lower()[4:]: text for name, text in headers.items() if name.lower()[:4] == "kne-"}
     # The real one dies of kne-bad-name and corrupts the event by kne-id: both are left out.
     return {
         name: text
-        for name, text in told.items()
+        for name, text in sent.items()
         if _ATTRIBUTE.fullmatch(name) and name not in _CORE
     }
 
@@ -158,8 +158,8 @@ def _content_type(headers: Mapping[str, bytes]) -> str:
 
 def dead_letter(source: Source, event: Event, key: str, failure: Failure) -> Record:
     """Return *event* with the reason it failed, as a record of the source's dead letters."""
-    told = event.with_extensions(**failure.extensions())
-    return told.record(source.delivery.dead_letter_topic, key)
+    letter = event.with_extensions(**failure.extensions())
+    return letter.record(source.delivery.dead_letter_topic, key)
 
 
 def original(source: Source, entry: Entry) -> Record:

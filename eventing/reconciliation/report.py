@@ -47,12 +47,12 @@ def read(body: bytes, sources: Collection[str]) -> tuple[str, int]:
         BadEvent: it is no report.
     """
     try:
-        told = json.loads(body)
+        parsed = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise BadEvent("the report is not valid JSON") from error
-    if not isinstance(told, dict) or told.keys() != _FIELDS:
+    if not isinstance(parsed, dict) or parsed.keys() != _FIELDS:
         raise BadEvent('a report is {"source": NAME, "missing": NUMBER}')
-    source, missing = told["source"], told["missing"]
+    source, missing = parsed["source"], parsed["missing"]
     if source not in sources:
         raise BadEvent(f"there is no source {str(source)[:80]!r}: use {', '.join(sources)}")
     if type(missing) is not int or missing < 0:

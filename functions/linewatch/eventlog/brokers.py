@@ -57,23 +57,23 @@ _CAUSES: Final = _Causes()
 class Brokers:
     """Kafka's addresses and how it lets us in: makes every client."""
 
-    def __init__(self, told: KafkaSettings) -> None:
-        self._told = told
-        self._patience_s = told.kafka_connect_s
-        self._topics_s = told.kafka_topics_s
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._patience_s = settings.kafka_connect_s
+        self._topics_s = settings.kafka_topics_s
         self._options: dict[str, Any] = {
-            "bootstrap_servers": list(told.kafka_brokers),
-            "security_protocol": _protocol(told),
+            "bootstrap_servers": list(settings.kafka_brokers),
+            "security_protocol": _protocol(settings),
             # Kafka is back a second after its broker is, not half a minute.
             "reconnect_backoff_max_ms": 1_000,
         }
-        if told.kafka_ca:
-            self._options["ssl_context"] = _tls(told)
-        if told.kafka_mechanism:
+        if settings.kafka_ca:
+            self._options["ssl_context"] = _tls(settings)
+        if settings.kafka_mechanism:
             self._options |= {
-                "sasl_mechanism": told.kafka_mechanism,
-                "sasl_plain_username": told.kafka_username,
-                "sasl_plain_password": told.kafka_password,
+                "sasl_mechanism": settings.kafka_mechanism,
+                "sasl_plain_username": settings.kafka_username,
+                "sasl_plain_password": settings.kafka_password,
             }
         _CAUSES.listen()
 
@@ -105,7 +105,7 @@ class Brokers:
             for each in made:
                 each.close()
             why = _CAUSES.take() or "no answer, or it hangs up"
-            where = ",".join(self._told.kafka_brokers)
+            where = ",".join(self._settings.kafka_brokers)
             raise Unavailable(f"Kafka at {where} does not let us in: {why}") from error
 
     def check(self, topics: Iterable[str] = ()) -> None:
@@ -144,10 +144,10 @@ class Brokers:
         """Return the names of all topics.
 
         Raises:
-            Unavailable: no broker told.
+            Unavailable: no broker answered.
         """
-        told_ms = int(self._patience_s * 1000)
-        admin = self.connect(KafkaAdminClient, within_s, request_timeout_ms=told_ms)
+        answer_ms = int(self._patience_s * 1000)
+        admin = self.connect(KafkaAdminClient, within_s, request_timeout_ms=answer_ms)
         try:
             return frozenset(admin.list_topics())
         except KafkaError as error:
@@ -156,22 +156,22 @@ class Brokers:
             admin.close()
 
 
-def _protocol(told: KafkaSettings) -> str:
-    if told.kafka_cert and not told.kafka_ca:
+def _protocol(settings: KafkaSettings) -> str:
+    if settings.kafka_cert and not settings.kafka_ca:
         raise SettingsError("KAFKA_CLIENT_CERT is used with TLS only: set SSL_CERT_PATH")
-    if bool(told.kafka_mechanism) != bool(told.kafka_username and told.kafka_password):
+    if bool(settings.kafka_mechanism) != bool(settings.kafka_username and settings.kafka_password):
         raise SettingsError(
             "KAFKA_SASL_MECHANISM, KAFKA_USERNAME and KAFKA_PASSWORD go together: set all or none"
         )
-    transport = "SSL" if told.kafka_ca else "PLAINTEXT"
-    return f"SASL_{transport}" if told.kafka_mechanism else transport
+    transport = "SSL" if settings.kafka_ca else "PLAINTEXT"
+    return f"SASL_{transport}" if settings.kafka_mechanism else transport
 
 
-def _tls(told: KafkaSettings) -> ssl.SSLContext:
+def _tls(settings: KafkaSettings) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=told.kafka_ca)
-        if told.kafka_cert:
-            context.load_cert_chain(told.kafka_cert, told.kafka_key or None)
+        context = ssl.create_default_context(cafile=settings.kafka_ca)
+        if settings.kafka_cert:
+            context.load_cert_chain(settings.kafka_cert, settings.kafka_key or None)
     except (OSError, ValueError) as error:  # ssl's errors are OSErrors
         raise SettingsError(
             f"SSL_CERT_PATH, KAFKA_CLIENT_CERT or KAFKA_CLIENT_KEY cannot be used as PEM: {error}"

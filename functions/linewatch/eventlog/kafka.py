@@ -127,8 +127,8 @@ class KafkaLog:
         A little later than its retention says: a comparison takes its time.
         """
         asked = [ConfigResource(ConfigResourceType.TOPIC, topic)]
-        told = self._ask(lambda admin: admin.describe_configs(asked, config_filter="all"))
-        kept_ms = int(told["topic"][topic]["retention.ms"]["value"])
+        found = self._ask(lambda admin: admin.describe_configs(asked, config_filter="all"))
+        kept_ms = int(found["topic"][topic]["retention.ms"]["value"])
         return 0 if kept_ms < 0 else round(time.time() * 1000 - _COMPARED * kept_ms)
 
     def between(
@@ -200,8 +200,8 @@ class KafkaLog:
 
     def _partitions_of(self, admin: Any, topic: str) -> tuple[TopicPartition, ...]:  # noqa: ANN401 - kafka-python has no types
         if topic not in self._partitions:
-            (told,) = admin.describe_topics([topic])
-            numbers = [each["partition_index"] for each in told["partitions"]]
+            (described,) = admin.describe_topics([topic])
+            numbers = [each["partition_index"] for each in described["partitions"]]
             if not numbers:
                 return ()
             self._partitions[topic] = tuple(TopicPartition(topic, each) for each in numbers)
@@ -210,7 +210,7 @@ class KafkaLog:
     def _offsets_at(self, admin: Any, topic: str, when: object) -> dict[int, int]:  # noqa: ANN401 - kafka-python has no types
         asked = dict.fromkeys(self._partitions_of(admin, topic), when)
         found = admin.list_partition_offsets(asked)
-        return {each.partition: told.offset for each, told in found.items()}
+        return {each.partition: at.offset for each, at in found.items()}
 
     def _read(self, spans: _Spans) -> Generator[Entry]:
         """Yield what lies in *spans*; a consumer that is given back is used again."""

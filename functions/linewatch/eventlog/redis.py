@@ -40,7 +40,7 @@ CLAIM_IDLE_MS: Final = 5_000
 _READ_S: Final = 1.0
 _PAGE: Final = 500
 _ALL: Final = tuple(range(PARTITIONS))
-# Entries one millisecond can hold, when its ids are to be told as one number.
+# Entries one millisecond can hold, when its ids are to be one number.
 _A_MS: Final = 1_000_000
 
 
