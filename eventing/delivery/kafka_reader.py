@@ -1,4 +1,4 @@
-"""A subscription: one source read from Kafka as a member of its consumer group.
+"""The Kafka reader: reads one source as a member of its consumer group.
 
 The partitions held are one track for an unordered source, with 50 deliveries under
 way, and a track each for an ordered one, with a single delivery. The thread that
@@ -18,7 +18,7 @@ from eventing.delivery.deliverer import IN_FLIGHT
 from eventing.delivery.ledger import Ledger
 from eventing.delivery.workers import DeliveryWorkers
 from linewatch.errors import Unavailable
-from linewatch.eventlog.kafka_member import Holder, Membership
+from linewatch.eventlog.kafka_member import Membership, PartitionOwner
 from linewatch.eventlog.record import Entry
 
 log = logging.getLogger(__name__)
@@ -31,13 +31,13 @@ _BACKOFF_S: Final = 0.5
 _WAITING: Final = 50
 
 
-class Subscription:
+class KafkaReader:
     """Reads one source and delivers, until stopped."""
 
     def __init__(
         self,
         workers: DeliveryWorkers,
-        join_group: Callable[[Holder], Membership],
+        join_group: Callable[[PartitionOwner], Membership],
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,
         commit_s: float = _COMMIT_S,
@@ -96,7 +96,7 @@ class Subscription:
                 self._leaving.wait(_FULL_S)
         finally:
             membership.close(self._due())
-            self.give_up(tuple(self._ledgers))
+            self.revoke(tuple(self._ledgers))
 
     def _tell(self, why_away: str = "") -> None:
         """Say once that the log went away, and once that it is back."""
@@ -165,7 +165,7 @@ class Subscription:
             self._busy[track] -= 1
             self._begin(track)
 
-    def give_up(self, partitions: Iterable[int]) -> Mapping[int, int]:
+    def revoke(self, partitions: Iterable[int]) -> Mapping[int, int]:
         """Forget *partitions*, that are another's from now on; return the offsets to commit."""
         gone = frozenset(partitions)
         with self._lock:

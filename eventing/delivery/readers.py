@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from eventing.delivery.kafka_reader import Subscription
-from eventing.delivery.redis_reader import Lane, tracks
+from eventing.delivery.kafka_reader import KafkaReader
+from eventing.delivery.redis_reader import RedisReader, tracks
 from eventing.delivery.workers import DeliveryWorkers
 from linewatch.eventlog.choice import choose
 from linewatch.eventlog.kafka import KafkaLog
@@ -62,16 +62,18 @@ def open_delivery(settings: LogSettings) -> Delivery:
 def _kafka(log: KafkaLog) -> Delivery:
     def readers_of(
         workers: DeliveryWorkers, group: Group, stopping: threading.Event
-    ) -> list[Subscription]:
-        return [Subscription(workers, lambda holder: log.join(group, holder), stopping)]
+    ) -> list[KafkaReader]:
+        return [KafkaReader(workers, lambda owner: log.join(group, owner), stopping)]
 
     return Delivery(log, readers_of)
 
 
 def _redis(log: RedisLog) -> Delivery:
-    def readers_of(workers: DeliveryWorkers, group: Group, stopping: threading.Event) -> list[Lane]:
+    def readers_of(
+        workers: DeliveryWorkers, group: Group, stopping: threading.Event
+    ) -> list[RedisReader]:
         return [
-            Lane(workers, track, log, consumer=group.consumer, stopping=stopping)
+            RedisReader(workers, track, log, consumer=group.consumer, stopping=stopping)
             for track in tracks(workers.source)
         ]
 

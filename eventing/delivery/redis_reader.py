@@ -1,7 +1,7 @@
-"""A lane: partitions of one source, read together from Redis and settled entry by entry.
+"""The Redis reader: reads partitions of one source together, and settles entry by entry.
 
-An unordered source is one lane over all partitions with 50 deliveries under way;
-an ordered one is a lane a partition with one.
+An unordered source has one reader of all partitions with 50 deliveries under way;
+an ordered one has a reader for each partition with one delivery.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BACKOFF_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """What one lane reads, and how many entries it may have in hand."""
+    """What one reader reads, and how many entries it may have in hand."""
 
     partitions: tuple[int, ...]
     most: int
@@ -45,7 +45,7 @@ def tracks(source: Source) -> tuple[Track, ...]:
     return (Track(everything, IN_FLIGHT),)
 
 
-class Lane:
+class RedisReader:
     """Reads one track and delivers, until stopped."""
 
     def __init__(

@@ -20,9 +20,9 @@ from kafka.errors import (
 from linewatch.errors import Unavailable
 from linewatch.eventlog.brokers import Brokers
 from linewatch.eventlog.kafka_member import (
-    Holder,
     KafkaMember,
     Membership,
+    PartitionOwner,
     entry_of,
     offsets_of,
     translated,
@@ -74,9 +74,9 @@ class KafkaLog:
         """Join *group* and return what it gives this member to read."""
         return KafkaMember(self.brokers, group)
 
-    def join(self, group: Group, holder: Holder) -> Membership:
+    def join(self, group: Group, owner: PartitionOwner) -> Membership:
         """Return a membership in *group* for one that settles in any order."""
-        return Membership(self.brokers, group, holder)
+        return Membership(self.brokers, group, owner)
 
     def ping(self) -> None:
         """Return if a broker answers."""

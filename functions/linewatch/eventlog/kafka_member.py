@@ -46,11 +46,11 @@ def entry_of(read: Any) -> Entry:  # noqa: ANN401 - kafka-python has no types
     return Entry(read.partition, read.offset, {**headers, **own}, read.timestamp)
 
 
-class Holder(Protocol):
-    """What reads a source, and is told how its share of the partitions changes."""
+class PartitionOwner(Protocol):
+    """What reads a topic, and hears how its share of the partitions changes."""
 
-    def give_up(self, partitions: Iterable[int]) -> Mapping[int, int]:
-        """Forget *partitions*, that are another's from now on; return the offsets to commit."""
+    def revoke(self, partitions: Iterable[int]) -> Mapping[int, int]:
+        """Forget *partitions*, which another owns from now on; return the offsets to commit."""
         ...
 
     def committed(self, offsets: Mapping[int, int]) -> None:
@@ -58,17 +58,17 @@ class Holder(Protocol):
         ...
 
 
-class _Handover(AsyncConsumerRebalanceListener):  # type: ignore[misc] # kafka-python has no types
+class _CommitOnRevoke(AsyncConsumerRebalanceListener):  # type: ignore[misc] # kafka-python has no types
     """Commits what is settled before the partitions are another's, and nothing afterwards."""
 
-    def __init__(self, topic: str, holder: Holder) -> None:
+    def __init__(self, topic: str, owner: PartitionOwner) -> None:
         self._topic = topic
-        self._holder = holder
+        self._owner = owner
         self.consumer: KafkaConsumer | None = None
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Commit, while we are still the member that may."""
-        offsets = self._holder.give_up([each.partition for each in revoked])
+        offsets = self._owner.revoke([each.partition for each in revoked])
         if offsets and self.consumer is not None:
             with contextlib.suppress(KafkaError):
                 await self.consumer.commit_async(offsets_of(self._topic, offsets))
@@ -78,7 +78,7 @@ class _Handover(AsyncConsumerRebalanceListener):  # type: ignore[misc] # kafka-p
 
     async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
         """Forget them: another may have committed beyond us already."""
-        self._holder.give_up([each.partition for each in lost])
+        self._owner.revoke([each.partition for each in lost])
 
 
 def offsets_of(topic: str, offsets: Mapping[int, int]) -> dict[TopicPartition, OffsetAndMetadata]:
@@ -90,10 +90,10 @@ class Membership:
     """A membership in a consumer group; every method is for one thread."""
 
     def __init__(
-        self, brokers: Brokers, group: Group, holder: Holder, handed_out: int = _HANDED_OUT
+        self, brokers: Brokers, group: Group, owner: PartitionOwner, handed_out: int = _HANDED_OUT
     ) -> None:
         self._topic = group.topic
-        self._holder = holder
+        self._owner = owner
         self._consumer: Any = brokers.connect(
             KafkaConsumer,
             client_id=group.consumer,
@@ -109,9 +109,9 @@ class Membership:
             request_timeout_ms=int(_ANSWER_S * 2000),
             session_timeout_ms=int(_SESSION_S * 1000),
         )
-        handover = _Handover(group.topic, holder)
-        handover.consumer = self._consumer
-        self._consumer.subscribe([group.topic], listener=handover)
+        listener = _CommitOnRevoke(group.topic, owner)
+        listener.consumer = self._consumer
+        self._consumer.subscribe([group.topic], listener=listener)
         self._await_topic()
 
     def _await_topic(self) -> None:
@@ -141,13 +141,13 @@ class Membership:
         return bool(ours - wanted) or not ours
 
     def commit(self, offsets: Mapping[int, int]) -> None:
-        """Commit in the background; `Holder.committed` hears of it at a later `poll`."""
+        """Commit in the background; `PartitionOwner.committed` hears of it at a later `poll`."""
         if not offsets:
             return
 
         def done(_: object, outcome: object) -> None:
             if not isinstance(outcome, Exception):
-                self._holder.committed(offsets)
+                self._owner.committed(offsets)
 
         with translated():
             self._consumer.commit_async(offsets_of(self._topic, offsets), callback=done)
@@ -174,24 +174,24 @@ class KafkaMember:
     """Reads record by record: a slow reader is asked for again before it counts as dead."""
 
     def __init__(self, brokers: Brokers, group: Group) -> None:
-        self._feed = Membership(brokers, group, self, handed_out=1)
+        self._membership = Membership(brokers, group, self, handed_out=1)
 
     def poll(self, wait_s: float) -> list[Entry]:
         """See `Member`."""
-        return self._feed.poll(wait_s)
+        return self._membership.poll(wait_s)
 
     def settle(self, entry: Entry) -> None:
         """See `Member`."""
-        self._feed.commit_now({entry.partition: entry.offset + 1})
+        self._membership.commit_now({entry.partition: entry.offset + 1})
 
     def close(self) -> None:
         """See `Member`."""
-        self._feed.close({})
+        self._membership.close({})
 
-    def give_up(self, partitions: Iterable[int]) -> Mapping[int, int]:
-        """See `Holder`: what was settled is committed already."""
+    def revoke(self, partitions: Iterable[int]) -> Mapping[int, int]:
+        """See `PartitionOwner`: what was settled is committed already."""
         del partitions
         return {}
 
     def committed(self, offsets: Mapping[int, int]) -> None:
-        """See `Holder`."""
+        """See `PartitionOwner`."""

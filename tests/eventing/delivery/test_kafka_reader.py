@@ -1,4 +1,4 @@
-"""Holds a subscription to its ordering, and to committing only what it settled and still holds."""
+"""Holds a reader to its ordering, and to committing only what it settled and still holds."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import time
 import pytest
 
 from eventing.delivery.deliverer import IN_FLIGHT
-from eventing.delivery.kafka_reader import Subscription
+from eventing.delivery.kafka_reader import KafkaReader
 from linewatch.errors import Unavailable
 from linewatch.eventlog.record import Entry
 from tests.eventing.subscriber import source, until
 
 
-class Feed:
+class FakeMembership:
     """A membership under the test's control: `given` is what the next polls return."""
 
     def __init__(self):
@@ -24,11 +24,11 @@ class Feed:
         self.closed_with = None
         self.fails = False
         self.polls = 0
-        self.holder = None
+        self.owner = None
 
-    def join_group(self, holder):
-        """Become *holder*'s membership."""
-        self.holder = holder
+    def join_group(self, owner):
+        """Become *owner*'s membership."""
+        self.owner = owner
         return self
 
     def poll(self, wait_s):
@@ -50,7 +50,7 @@ class Feed:
         """Keep *offsets* at once."""
         if offsets:
             self.commits.append(dict(offsets))
-            self.holder.committed(offsets)
+            self.owner.committed(offsets)
 
     def close(self, offsets):
         """Note with what the group was left."""
@@ -87,58 +87,58 @@ def _entries(*offsets, partition=0):
     return [Entry(partition, offset, {b"value": b""}, 0) for offset in offsets]
 
 
-@pytest.fixture(name="feed")
-def _feed():
-    return Feed()
+@pytest.fixture(name="membership")
+def _membership():
+    return FakeMembership()
 
 
 @pytest.fixture(name="begin")
-def _begin(feed):
-    """Start a subscription of a source; it is stopped at the end."""
+def _begin(membership):
+    """Start a reader of a source; it is stopped at the end."""
     started = []
 
     def begin(**told):
         workers = DeliveryWorkers(source(**told))
         stopping = threading.Event()
-        subscription = Subscription(workers, feed.join_group, stopping, commit_s=0.02)
-        started.append((subscription, stopping))
-        subscription.start()
-        return subscription, workers, stopping
+        reader = KafkaReader(workers, membership.join_group, stopping, commit_s=0.02)
+        started.append((reader, stopping))
+        reader.start()
+        return reader, workers, stopping
 
     yield begin
-    for subscription, stopping in started:
+    for reader, stopping in started:
         stopping.set()
-        subscription.join(5)
+        reader.join(5)
 
 
-def test_settled_is_committed(feed, begin):
+def test_settled_is_committed(membership, begin):
     """What is settled without a gap is committed by itself, and not again."""
     _, workers, _ = begin()
-    feed.given.append(_entries(3, 4, 5))
+    membership.given.append(_entries(3, 4, 5))
     until(lambda: len(workers.taken) == 3)
     workers.settle((0, 5), (0, 3))
-    until(lambda: feed.commits == [{0: 4}])
+    until(lambda: membership.commits == [{0: 4}])
     workers.settle((0, 4))
-    until(lambda: feed.commits == [{0: 4}, {0: 6}])
-    polled = feed.polls
-    until(lambda: feed.polls > polled + 10)
-    assert len(feed.commits) == 2
+    until(lambda: membership.commits == [{0: 4}, {0: 6}])
+    polled = membership.polls
+    until(lambda: membership.polls > polled + 10)
+    assert len(membership.commits) == 2
 
 
-def test_unordered_source_overlaps(feed, begin):
+def test_unordered_source_overlaps(membership, begin):
     """An unordered source has 50 deliveries under way at most, over all its partitions."""
-    subscription, workers, _ = begin()
-    feed.given += [_entries(*range(30), partition=each) for each in range(3)]
-    until(lambda: len(workers.taken) == IN_FLIGHT and not feed.given)
-    assert subscription.in_hand == IN_FLIGHT
+    reader, workers, _ = begin()
+    membership.given += [_entries(*range(30), partition=each) for each in range(3)]
+    until(lambda: len(workers.taken) == IN_FLIGHT and not membership.given)
+    assert reader.in_hand == IN_FLIGHT
     workers.settle(*workers.taken[:10])
     assert len(workers.taken) == IN_FLIGHT + 10
 
 
-def test_ordered_source_takes_turns(feed, begin):
+def test_ordered_source_takes_turns(membership, begin):
     """An ordered source delivers one entry of a partition at a time, all partitions at once."""
     _, workers, _ = begin(ordered=True)
-    feed.given += [_entries(0, 1, 2, partition=each) for each in (4, 7)]
+    membership.given += [_entries(0, 1, 2, partition=each) for each in (4, 7)]
     until(lambda: sorted(workers.taken) == [(4, 0), (7, 0)])
     workers.settle((4, 0))
     assert workers.taken[2:] == [(4, 1)]
@@ -146,99 +146,99 @@ def test_ordered_source_takes_turns(feed, begin):
     assert workers.taken[3:] == [(7, 1), (7, 2)]
 
 
-def test_slow_function_stops_fetching(feed, begin):
+def test_slow_function_stops_fetching(membership, begin):
     """Polling goes on while deliveries hang, but nothing more is fetched than may wait."""
     _, workers, _ = begin()
-    feed.given.append(_entries(*range(IN_FLIGHT + 60)))
-    until(lambda: feed.paused == {0})
-    polled = feed.polls
-    until(lambda: feed.polls > polled + 3)
+    membership.given.append(_entries(*range(IN_FLIGHT + 60)))
+    until(lambda: membership.paused == {0})
+    polled = membership.polls
+    until(lambda: membership.polls > polled + 3)
     workers.settle(*list(workers.taken))
-    until(lambda: feed.paused == frozenset())
+    until(lambda: membership.paused == frozenset())
 
 
-def test_slow_partition_stops_alone(feed, begin):
+def test_slow_partition_stops_alone(membership, begin):
     """Of an ordered source only the partition that is behind is not fetched from."""
     begin(ordered=True)
-    feed.given += [_entries(*range(80), partition=2), _entries(0, partition=3)]
-    until(lambda: feed.paused == {2})
+    membership.given += [_entries(*range(80), partition=2), _entries(0, partition=3)]
+    until(lambda: membership.paused == {2})
 
 
-def test_revoked_is_forgotten(feed, begin):
+def test_revoked_is_forgotten(membership, begin):
     """At a hand-over the settled offsets are given, and nothing is committed afterwards."""
     _, workers, _ = begin()
-    feed.given += [_entries(0, 1), _entries(0, partition=1)]
+    membership.given += [_entries(0, 1), _entries(0, partition=1)]
     until(lambda: len(workers.taken) == 3)
-    feed.commit = lambda offsets: feed.commits.append(dict(offsets))
+    membership.commit = lambda offsets: membership.commits.append(dict(offsets))
     workers.settle((0, 0))
-    assert feed.holder.give_up([0]) == {0: 1}
-    polled = feed.polls
-    until(lambda: feed.polls > polled + 1)
-    feed.commits.clear()
+    assert membership.owner.revoke([0]) == {0: 1}
+    polled = membership.polls
+    until(lambda: membership.polls > polled + 1)
+    membership.commits.clear()
     workers.settle((0, 1), (1, 0))
-    until(lambda: feed.commits)
-    assert all(set(offsets) == {1} for offsets in feed.commits)
+    until(lambda: membership.commits)
+    assert all(set(offsets) == {1} for offsets in membership.commits)
 
 
-def test_revoked_entries_are_dropped(feed, begin):
+def test_revoked_entries_are_dropped(membership, begin):
     """What waits for its turn when its partition goes is the next owner's to deliver."""
     _, workers, _ = begin(ordered=True)
-    feed.given.append(_entries(0, 1, 2))
+    membership.given.append(_entries(0, 1, 2))
     until(lambda: workers.taken == [(0, 0)])
-    feed.holder.give_up([0])
+    membership.owner.revoke([0])
     workers.settle((0, 0))
     assert workers.taken == [(0, 0)]
 
 
-def test_returning_entry_waits_for_itself(feed, begin):
+def test_returning_entry_waits_for_itself(membership, begin):
     """A partition that comes back does not start again what is still being delivered."""
     _, workers, _ = begin(ordered=True)
-    feed.given.append(_entries(0, 1))
+    membership.given.append(_entries(0, 1))
     until(lambda: workers.taken == [(0, 0)])
-    feed.holder.give_up([0])
-    feed.given.append(_entries(0, 1))
-    until(lambda: not feed.given)
+    membership.owner.revoke([0])
+    membership.given.append(_entries(0, 1))
+    until(lambda: not membership.given)
     workers.settle((0, 0))
     until(lambda: workers.taken == [(0, 0), (0, 1)])
     workers.settle((0, 1))
-    until(lambda: feed.commits and feed.commits[-1] == {0: 2})
+    until(lambda: membership.commits and membership.commits[-1] == {0: 2})
 
 
-def test_stop_commits_and_leaves(feed, begin):
+def test_stop_commits_and_leaves(membership, begin):
     """A stop waits for what is under way, commits it, and then leaves the group."""
-    subscription, workers, stopping = begin()
-    feed.given.append(_entries(0, 1))
+    reader, workers, stopping = begin()
+    membership.given.append(_entries(0, 1))
     until(lambda: len(workers.taken) == 2)
     stopping.set()
     workers.settle((0, 0))
-    until(lambda: feed.commits == [{0: 1}])
-    assert feed.closed_with is None
-    feed.commit = lambda _: None
+    until(lambda: membership.commits == [{0: 1}])
+    assert membership.closed_with is None
+    membership.commit = lambda _: None
     workers.settle((0, 1))
-    subscription.join(5)
-    assert feed.closed_with == {0: 2}
+    reader.join(5)
+    assert membership.closed_with == {0: 2}
 
 
-def test_stop_leaves_unsettled(feed, begin):
+def test_stop_leaves_unsettled(membership, begin):
     """What could not be settled before the end is not committed."""
-    subscription, workers, stopping = begin()
-    feed.given.append(_entries(0, 1))
+    reader, workers, stopping = begin()
+    membership.given.append(_entries(0, 1))
     until(lambda: len(workers.taken) == 2)
     stopping.set()
     workers.leave((0, 0))
     workers.settle((0, 1))
-    subscription.join(5)
-    assert feed.closed_with == {}
+    reader.join(5)
+    assert membership.closed_with == {}
 
 
-def test_outage_is_told_once(feed, begin, caplog):
+def test_outage_is_told_once(membership, begin, caplog):
     """A log that stays away is one line, and one more when it is back."""
-    subscription, _, _ = begin()
-    until(lambda: subscription.is_reading)
-    feed.fails = True
-    until(lambda: not subscription.is_reading)
-    polled = feed.polls
-    until(lambda: feed.polls > polled + 1)
-    feed.fails = False
-    until(lambda: subscription.is_reading)
+    reader, _, _ = begin()
+    until(lambda: reader.is_reading)
+    membership.fails = True
+    until(lambda: not reader.is_reading)
+    polled = membership.polls
+    until(lambda: membership.polls > polled + 1)
+    membership.fails = False
+    until(lambda: reader.is_reading)
     assert caplog.messages == ["sentiment: Kafka is away: a test", "sentiment: goes on"]

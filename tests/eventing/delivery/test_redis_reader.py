@@ -8,7 +8,7 @@ import time
 import pytest
 
 from eventing.delivery.deliverer import IN_FLIGHT, Deliverer
-from eventing.delivery.redis_reader import Lane, Track, tracks
+from eventing.delivery.redis_reader import RedisReader, Track, tracks
 from eventing.delivery.workers import DeliveryWorkers
 from eventing.metrics import DispatcherMeters
 from eventing.replica import free_port
@@ -35,7 +35,7 @@ def _log(redis_url):
 
 @pytest.fixture(name="run")
 def _run(log, function, redis_url):
-    """Start every lane of a source against the function; stop them at the end."""
+    """Start every reader of a source against the function; stop them at the end."""
     started = []
     logs = []
 
@@ -45,8 +45,8 @@ def _run(log, function, redis_url):
         logs.append(RedisLog.at(redis_url))
         deliverer = Deliverer(told, function.url, stopping)
         workers = DeliveryWorkers(told, deliverer, logs[-1], stopping, DispatcherMeters())
-        lanes = [
-            Lane(
+        readers = [
+            RedisReader(
                 workers,
                 track,
                 logs[-1],
@@ -57,18 +57,18 @@ def _run(log, function, redis_url):
             )
             for track in tracks(told)
         ]
-        started.append((stopping, lanes))
-        for lane in lanes:
-            lane.start()
-        return stopping, lanes
+        started.append((stopping, readers))
+        for reader in readers:
+            reader.start()
+        return stopping, readers
 
     yield run
     for stopping, _ in started:
         stopping.set()
     function.gate.set()
-    for lane in (lane for _, lanes in started for lane in lanes):
-        lane.join(2)
-        until(lambda lane=lane: not lane.in_hand)
+    for reader in (reader for _, readers in started for reader in readers):
+        reader.join(2)
+        until(lambda reader=reader: not reader.in_hand)
     for each in logs:
         each._client.close()
 
@@ -206,12 +206,12 @@ def test_busy_entry_not_stolen(log, function, run):
 def test_stop_leaves_retries_pending(log, function, run):
     """An event in back-off when the dispatcher stops is neither lost nor a dead letter."""
     function.answers = [500]
-    stopping, lanes = run(source(backoff_s=30))
+    stopping, readers = run(source(backoff_s=30))
     log.publish([record()])
     until(lambda: function.requests)
     stopping.set()
-    until(lambda: not any(lane.in_hand for lane in lanes))
-    lanes[0].join(2)
+    until(lambda: not any(reader.in_hand for reader in readers))
+    readers[0].join(2)
     assert len(log.pending(Group("utterances", source().group, "here"))) == 1
     assert log.count("dead-sentiment") == 0
 
@@ -235,11 +235,11 @@ def test_outage_is_told_once(function, caplog):
     deliverer = Deliverer(source(), function.url, stopping)
     (track,) = tracks(source())
     workers = DeliveryWorkers(source(), deliverer, away, stopping, DispatcherMeters())
-    lane = Lane(workers, track, away, consumer="here", stopping=stopping)
-    lane.start()
+    reader = RedisReader(workers, track, away, consumer="here", stopping=stopping)
+    reader.start()
     time.sleep(1.2)
     stopping.set()
-    lane.join(2)
+    reader.join(2)
     assert len(caplog.messages) == 1
     assert "event log is away" in caplog.text
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from eventing.delivery.deliverer import Deliverer
-from eventing.delivery.kafka_reader import Subscription
+from eventing.delivery.kafka_reader import KafkaReader
 from eventing.delivery.workers import DeliveryWorkers
 from eventing.metrics import DispatcherMeters
 from linewatch import keys
@@ -58,7 +58,7 @@ def _told(kafka):
 
 @pytest.fixture(name="run")
 def _run(kafka, function):
-    """Start subscriptions that deliver to the function; stop them at the end."""
+    """Start readers that deliver to the function; stop them at the end."""
     started = []
 
     def run(told):
@@ -66,30 +66,30 @@ def _run(kafka, function):
         stopping = threading.Event()
         deliverer = Deliverer(told, function.url, stopping)
         workers = DeliveryWorkers(told, deliverer, log, stopping, DispatcherMeters())
-        subscription = Subscription(
+        reader = KafkaReader(
             workers, lambda own: log.join(group_of(told), own), stopping, commit_s=0.2
         )
-        started.append((subscription, stopping, log))
-        subscription.start()
-        return subscription, stopping
+        started.append((reader, stopping, log))
+        reader.start()
+        return reader, stopping
 
     yield run
     for _, stopping, _ in started:
         stopping.set()
     function.gate.set()
-    for subscription, _, log in started:
-        subscription.join(10)
+    for reader, _, log in started:
+        reader.join(10)
         log.close()
 
 
-class Holder:
-    """A holder that is told of hand-overs and keeps nothing."""
+class PartitionOwner:
+    """A owner that is told of hand-overs and keeps nothing."""
 
     def __init__(self):
         self.gone = []
         self.kept = {}
 
-    def give_up(self, partitions):
+    def revoke(self, partitions):
         """Note what went."""
         self.gone += partitions
         return {}
@@ -112,10 +112,10 @@ def _publish(log, told, calls):
     log.publish([record(call, told.topic) for call in calls])
 
 
-def _polled(feed, count):
+def _polled(membership, count):
     """Poll until *count* entries came."""
     found = []
-    until(lambda: found.extend(feed.poll(0.2)) or len(found) >= count, within_s=_SOON_S)
+    until(lambda: found.extend(membership.poll(0.2)) or len(found) >= count, within_s=_SOON_S)
     return found
 
 
@@ -124,9 +124,9 @@ def test_entry_is_record_as_written(log, told):
     made = Record(told.topic, "call-1", {"ce_id": b"1", "content-type": b"application/json"}, b"{}")
     before_ms = time.time() * 1000
     log.publish([made, made])
-    feed = log.join(group_of(told), Holder())
-    first, second = _polled(feed, 2)
-    feed.close({})
+    membership = log.join(group_of(told), PartitionOwner())
+    first, second = _polled(membership, 2)
+    membership.close({})
     assert Record.of_fields(first.fields) == made
     assert (second.partition, second.offset) == (first.partition, first.offset + 1)
     assert before_ms - 5000 < first.written_at_ms < before_ms + 60_000
@@ -135,33 +135,36 @@ def test_entry_is_record_as_written(log, told):
 def test_commit_is_told_and_kept(kafka, log, told):
     """A commit comes back as committed, and the next member of the group begins there."""
     _publish(log, told, ["call-1", "call-1", "call-1"])
-    holder = Holder()
-    feed = log.join(group_of(told), holder)
-    first, *_ = _polled(feed, 3)
-    feed.commit({first.partition: first.offset + 1})
-    until(lambda: feed.poll(0.05) or holder.kept, within_s=_SOON_S)
-    assert holder.kept == {first.partition: first.offset + 1}
-    feed.close({first.partition: first.offset + 2})
+    owner = PartitionOwner()
+    membership = log.join(group_of(told), owner)
+    first, *_ = _polled(membership, 3)
+    membership.commit({first.partition: first.offset + 1})
+    until(lambda: membership.poll(0.05) or owner.kept, within_s=_SOON_S)
+    assert owner.kept == {first.partition: first.offset + 1}
+    membership.close({first.partition: first.offset + 2})
     assert kafka.committed(told.group) == {first.partition: first.offset + 2}
-    feed = log.join(group_of(told), Holder())
-    (left,) = _polled(feed, 1)
-    feed.close({})
+    membership = log.join(group_of(told), PartitionOwner())
+    (left,) = _polled(membership, 1)
+    membership.close({})
     assert left.offset == first.offset + 2
 
 
 def test_paused_partitions_stay_quiet(log, told):
     """A paused partition gives nothing until it is resumed; the others go on."""
-    feed = log.join(group_of(told), Holder())
+    membership = log.join(group_of(told), PartitionOwner())
     _publish(log, told, ["call-1"])
-    (entry,) = _polled(feed, 1)
-    assert feed.pause([entry.partition])
+    (entry,) = _polled(membership, 1)
+    assert membership.pause([entry.partition])
     _publish(log, told, ["call-1", *(f"other-{n}" for n in range(40))])
-    others = _polled(feed, 20)
+    others = _polled(membership, 20)
     assert entry.partition not in {each.partition for each in others}
-    assert not feed.pause(range(12))
-    assert feed.pause([])
-    until(lambda: entry.partition in {each.partition for each in feed.poll(0.2)}, within_s=_SOON_S)
-    feed.close({})
+    assert not membership.pause(range(12))
+    assert membership.pause([])
+    until(
+        lambda: entry.partition in {each.partition for each in membership.poll(0.2)},
+        within_s=_SOON_S,
+    )
+    membership.close({})
 
 
 def test_lag_counts_unsettled(kafka, log, told, function, run):
@@ -209,10 +212,10 @@ def test_slow_function_keeps_membership(log, told, function, run, monkeypatch):
     monkeypatch.setattr("linewatch.eventlog.kafka_member._SESSION_S", 5.0)
     function.gate.clear()
     _publish(log, told, [f"call-{n}" for n in range(70)])
-    subscription, _ = run(patient(told))
+    reader, _ = run(patient(told))
     until(lambda: len(function.requests) == 50, within_s=_SOON_S)
     time.sleep(6.5)
-    assert subscription.is_reading
+    assert reader.is_reading
     function.gate.set()
     until(lambda: log.lags(told.topic, [told.group]) == (0,), within_s=_SOON_S)
     assert len(function.requests) == len(_calls(function)) == 70
@@ -256,7 +259,7 @@ def test_killed_member_is_replaced(log, told, function, run, monkeypatch):
     """What a member had in hand when it died is delivered by the next, once its session ended."""
     _publish(log, told, [f"call-{n}" for n in range(10)])
     monkeypatch.setattr("linewatch.eventlog.kafka_member._SESSION_S", 2.0)
-    dead = log.join(group_of(told), Holder())
+    dead = log.join(group_of(told), PartitionOwner())
     monkeypatch.undo()
     assert len(_polled(dead, 10)) == 10
     # Dies: nothing committed, nobody left the group.
@@ -308,9 +311,9 @@ def test_killed_broker_loses_nothing(kafka, told, function, run, redis_url):
 def test_missing_topic_is_awaited(kafka, log, told, function, run):
     """A source whose topic is not there yet says so, and reads it once it is made."""
     later = dataclasses.replace(told, topic=unique("later"))
-    subscription, _ = run(later)
+    reader, _ = run(later)
     time.sleep(1)
-    assert not subscription.is_reading
+    assert not reader.is_reading
     kafka.make_topics(later.topic)
     _publish(log, later, ["call-1"])
     until(lambda: function.requests, within_s=_SOON_S)
@@ -362,7 +365,7 @@ def test_outage_is_unavailable():
         lambda: away.since("utterances", 0),
         lambda: away.kept_since_ms("utterances"),
         lambda: next(away.between("utterances", {0: 0}, {0: 1})),
-        lambda: away.join(group_of(source()), Holder()),
+        lambda: away.join(group_of(source()), PartitionOwner()),
     ):
         with pytest.raises(Unavailable):
             question()
