@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -259,6 +260,23 @@ def test_follower_joins_running_function(place, publish, dispatcher):
     wanted |= publish(COUNT, first=len(wanted), topic=topic)
     until(lambda: set(seen()) == wanted, within_s=60)
     until(lambda: publish.log.lags(topic, [group]) == (0,), within_s=60)
+
+
+def test_same_name_keeps_order(redis_url):
+    """In Redis one that died and starts again under its name gets a call's events in order."""
+    env, topic = {"REDIS_URL": redis_url}, unique("calls")
+    starts = [CallStart("default", "call", "7", n) for n in range(5)]
+    with closing(open_log(load(LogSettings, env))) as log:
+        log.publish([events.to_record(events.call_started(each), topic) for each in starts])
+    # It is not closed: that would be no death.
+    died = eventlog.follow(topic, "a", env=env, consumer="me")
+    seen = [event.get_time() for event in itertools.islice(died, 2)]
+    again = eventlog.follow(topic, "a", env=env, consumer="me")
+    seen += [event.get_time() for event in itertools.islice(again, 4)]
+    times = [events.at(each.started_at_ms) for each in starts]
+    assert seen == [*times[:2], *times[1:]]
+    again.close()
+    died.close()
 
 
 def test_missing_topic_is_told(kafka, redis_url):
