@@ -21,9 +21,8 @@ if [ "$lock" = requirements.txt ] && is_done tests/requirements.txt; then exit 0
 
 packages="python3-venv libjemalloc2 libfst-tools libfst22-plugins-base"
 if [ "$lock" = tests/requirements.txt ]; then
-    packages="$packages chromium"
-    # The tests' Kafka runs on them.
-    if [ -d ../shared/box ]; then packages="$packages openjdk-17-jre-headless maven"; fi
+    # The tests' Kafka runs on Java, and Maven fetches its jars.
+    packages="$packages chromium openjdk-17-jre-headless maven"
 fi
 
 missing_packages() {

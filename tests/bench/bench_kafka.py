@@ -1,6 +1,6 @@
 """Kafka on this machine: which way of writing is best, how much passes, and how fast.
 
-``python -m tests.bench.bench_kafka`` starts a broker of its own from ``../shared/box/kafka``.
+``python -m tests.bench.bench_kafka`` starts a broker of its own.
 
 Writing: the relay's writer with one setting changed at a time, as the relay calls it: one
 record at a time with time between (how it is all day) and batches of 64 (how it drains an

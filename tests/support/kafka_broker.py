@@ -1,16 +1,11 @@
-"""A real Kafka broker of the tests' own, from ``../shared/box/kafka``."""
+"""A real Kafka broker of the tests' own, with a listener for every way of connecting."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import signal
-import socket
 import subprocess
-import time
 import uuid
-from pathlib import Path
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
@@ -21,10 +16,8 @@ from linewatch.eventlog.kafka_writer import KafkaLogWriter
 from linewatch.eventlog.settings import KafkaSettings
 from linewatch.events import Record
 from linewatch.settings import load
+from tests.support import kafka_process, loopback
 
-SCRIPT = Path(__file__).resolve().parents[3] / "shared" / "box" / "kafka" / "kafka"
-#: Where the jars are kept from one run to the next.
-CACHE = Path.home() / ".cache" / "linewatch" / "test-kafka"
 PARTITIONS = 12
 USER, PASSWORD = "line", "right"
 
@@ -74,54 +67,20 @@ def make_certificates(folder):
     (folder / "broker.both").write_text(both)
 
 
-def _free_ports(count):
-    """Ports of which the first two are neighbours: the broker's controller needs the second."""
-    with contextlib.ExitStack() as held:
-
-        def bound(port=0):
-            taken = held.enter_context(socket.socket())
-            taken.bind(("127.0.0.1", port))
-            return taken.getsockname()[1]
-
-        while True:
-            first = bound()
-            with contextlib.suppress(OSError, OverflowError):
-                return [first, bound(first + 1), *(bound() for _ in range(count - 2))]
-
-
 class Broker:
     """One broker: started, killed and started again by a test."""
 
     def __init__(self, folder):
+        libs = kafka_process.jars()
         self.folder = folder
-        self._home = folder / "kafka"
-        self._home.mkdir()
+        home = folder / "kafka"
+        home.mkdir()
         make_certificates(folder)
         names = ("plain", "controller", "tls", "sasl", "mtls")
-        self.ports = dict(zip(names, _free_ports(len(names)), strict=True))
-        self._extra = folder / "extra.properties"
-        self._extra.write_text(
-            _EXTRA.format(folder=folder, user=USER, password=PASSWORD, **self.ports)
-        )
-        self._run("install", home=CACHE)
-        (self._home / "libs").symlink_to(CACHE / "kafka" / "libs")
-
-    def _run(self, verb, home=None):
-        told = {
-            "BOX_HOME": str(home or self.folder),
-            "KAFKA_PORT": str(self.ports["plain"]),
-            "KAFKA_EXTRA": str(self._extra),
-        }
-        (home or self.folder).mkdir(parents=True, exist_ok=True)
-        ran = subprocess.run(
-            [SCRIPT, verb],
-            env={**os.environ, **told},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert ran.returncode == 0, f"kafka {verb}: {ran.stdout[-500:]}{ran.stderr[-1500:]}"
+        self.ports = dict(zip(names, loopback.free_ports(len(names)), strict=True))
+        extra = _EXTRA.format(folder=folder, user=USER, password=PASSWORD, **self.ports)
+        ports = self.ports["plain"], self.ports["controller"]
+        self._process = kafka_process.KafkaProcess(home, libs, *ports, extra)
 
     @property
     def address(self):
@@ -148,24 +107,19 @@ class Broker:
     @property
     def pid(self):
         """Its process."""
-        return int((self._home / "pid").read_text())
+        return self._process.pid
 
     def start(self):
         """Start it, or do nothing if it runs; return once it answers."""
-        self._run("up")
+        self._process.start()
 
     def kill(self):
         """End it as a power cut would."""
-        pid = self.pid
-        os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + 20
-        while Path(f"/proc/{pid}/fd").exists() and any(Path(f"/proc/{pid}/fd").iterdir()):
-            assert time.monotonic() < deadline, "the broker did not die"
-            time.sleep(0.05)
+        self._process.kill()
 
     def stop(self):
         """End it."""
-        self._run("down")
+        self._process.stop()
 
     def brokers(self, **env):
         """Return the clients' maker, for the plain listener or for what *env* says."""

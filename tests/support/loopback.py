@@ -1,9 +1,10 @@
-"""A small HTTP server on loopback, for as long as a test or a bench needs it."""
+"""Loopback: a small HTTP server for as long as a test or a bench needs it, and free ports."""
 
 from __future__ import annotations
 
+import socket
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import ThreadingHTTPServer
 
 
@@ -20,3 +21,12 @@ def serving(handler):
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def free_ports(count):
+    """Return *count* different ports that nothing listens on."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]

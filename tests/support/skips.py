@@ -7,7 +7,6 @@ import pytest
 #: What a reason begins with.
 ALLOWED = (
     "../shared is not here",  # recordings and labelled texts, which no checkout holds
-    "../shared/box is not here",  # the real Kafka comes with it
     "the OpenFst tools are not installed",  # this machine compares with a graph made by them
     "flite is not installed",  # likewise
     "kubectl is not here",  # kustomize is built in its place
