@@ -77,7 +77,7 @@ def make(settings: TopicsSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
         SettingsError: the settings are wrong, or Kafka does not let us in.
     """
     if not settings.kafka_brokers:
-        raise SettingsError("KAFKA_BROKERS must be set: the log in Redis needs no topics made")
+        raise SettingsError("KAFKA_BROKERS must be set: the log in Redis needs no topics")
     wanted = topology.load(Path(settings.manifests)).topics
     with closing(Topics(Brokers(settings))) as topics:
         made = topics.make({name: settings.kind_of(count) for name, count in wanted.items()})

@@ -39,8 +39,8 @@ def test_absent_receiver_is_told():
 @pytest.mark.parametrize(
     ("told", "why"),
     [
-        ("{", "no JSON"),
-        ("[" * 100_000, "no JSON"),
+        ("{", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
         ("[]", "a report is"),
         (json.dumps({"source": "sentiment"}), "a report is"),
         (json.dumps({"source": "sentiment", "missing": 1, "more": 1}), "a report is"),
