@@ -7,6 +7,7 @@ import re
 import pytest
 
 from infra import settings_page
+from linewatch import errors
 from tests.support.source import ROOT
 
 PAGES = sorted(
@@ -90,3 +91,23 @@ def test_made_targets_exist():
         for target in re.findall(r"(?:`| {4})make ([a-z-]+)", (ROOT / page).read_text())
     }
     assert named - known == set()
+
+
+def kinds_of(kind):
+    """An error and everything below it in the tree."""
+    yield kind
+    for each in kind.__subclasses__():
+        yield from kinds_of(each)
+
+
+def test_every_problem_is_explained():
+    """The protocol's page says of every problem that a sender may get what it asks of it."""
+    text = (ROOT / "docs" / "protocol.md").read_text()
+    never_sent = {errors.LinewatchError, errors.SettingsError, errors.Conflict}
+    never_sent |= {errors.SinkUnavailable, errors.Unprocessable}
+    kinds = {kind for kind in kinds_of(errors.LinewatchError) if kind.__module__ == errors.__name__}
+    names = {
+        "bad-name" if kind is errors.BadName else kind("x").slug() for kind in kinds - never_sent
+    }
+    assert len(names) > 15
+    assert [name for name in sorted(names) if f"`{name}`" not in text] == []
