@@ -18,7 +18,7 @@ from linewatch import keys
 from linewatch.decoder import service
 from linewatch.decoder.app import app_of
 from linewatch.decoder.outbox import relay
-from linewatch.decoder.ownership import cookies
+from linewatch.decoder.ownership import forwarder
 from linewatch.decoder.recognition import recognizer
 from linewatch.decoder.settings import DecoderSettings
 from linewatch.decoder.store import store as stores
@@ -135,7 +135,7 @@ def create():
     _Store.points = _Leases.points = points
     service.Store, relay.Leases = _Store, _Leases
     service.Relay = _relay_with(points)
-    cookies.READ_S = float(os.environ.get("CHAOS_READ_S", cookies.READ_S))
+    forwarder.READ_S = float(os.environ.get("CHAOS_READ_S", forwarder.READ_S))
     skew_ms = round(1000 * float(os.environ.get("CHAOS_SKEW_S", "0")))
     clock_ms = service.clock_ms
     service.clock_ms = lambda: clock_ms() + skew_ms
