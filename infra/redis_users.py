@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Final
 
@@ -58,6 +59,7 @@ USERS: Final[Mapping[str, User]] = {
 }
 
 
+@cache
 def users() -> dict[str, User]:
     """Return every role's user; a function that is not named above owns the keys of its name."""
     functions = topology.load().functions

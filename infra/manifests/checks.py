@@ -70,7 +70,8 @@ def check(root: Path, by: Command) -> list[str]:
         for file in sorted((root / EVENTING).glob("*.yaml"))
         if file.name != KUSTOMIZATION and not _NUMBERED.fullmatch(file.name)
     ]
-    wrong = [*unnumbered, *Folders(root).faults(), *roles.faults(root)]
+    folders = Folders(root)
+    wrong = [*unnumbered, *folders.faults(), *roles.faults(folders)]
     for overlay in overlays(root):
         wrong += _overlay_faults(overlay, root, by)
     return wrong

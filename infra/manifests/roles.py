@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -81,9 +80,9 @@ def _rules(
         yield {**({way: [peer]} if peer else {}), "ports": ports}
 
 
-def faults(root: Path) -> Iterator[str]:
-    """Say whether the file is not what the other manifests of *root* ask for."""
-    if (root / FILE).read_text() != text(Folders(root).manifests(BASE, EVENTING)):
+def faults(folders: Folders) -> Iterator[str]:
+    """Say whether the file is not what the other manifests of *folders* ask for."""
+    if (folders.root / FILE).read_text() != text(folders.manifests(BASE, EVENTING)):
         yield f"{FILE}: is not what the other manifests ask for: run `make roles`"
 
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import flask
 from flask import Flask, Response
-from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.http import parse_cookie
 
 from linewatch import __version__, errors
@@ -34,6 +33,7 @@ from linewatch.decoder.settings import DecoderSettings
 from linewatch.decoder.store.answers import Stored
 from linewatch.serving.fast_lane import FastLane
 from linewatch.serving.metrics_text import CONTENT_TYPE
+from linewatch.serving.problems import answer_to
 from linewatch.settings import BOOT_FAILED
 from linewatch.settings import load as load_settings
 from linewatch.step_requests import ChannelRequests
@@ -237,7 +237,7 @@ class Routes:
         return _json({"status": "ok"})
 
     def api(self, _: Request) -> Response:
-        """Tell what can be request here, as OpenAPI."""
+        """Tell what can be requested here, as OpenAPI."""
         return Response(_openapi(), content_type=_JSON)
 
     def metrics(self, _: Request) -> Response:
@@ -306,16 +306,8 @@ def _handed_back(answer: Answer) -> Response:
     return Response(answer.body, answer.status, answer.headers)
 
 
-def _on_problem(error: errors.LinewatchError) -> Response:
-    return Response(*errors.problem(error))
-
-
-def _on_http(error: HTTPException) -> Response:
-    return Response(*errors.refused(error))
-
-
-def _on_fault(error: Exception) -> Response:
-    return Response(*errors.fault(error))
+def _on_error(error: Exception) -> Response:
+    return Response(*answer_to(error))
 
 
 def _view(route: Route) -> Route:
@@ -333,10 +325,8 @@ def _chunks(audio: Route) -> Callable[[WSGIEnvironment], Response | None]:
             return None
         try:
             return audio(Request.of(environ), *found.groups())
-        except errors.LinewatchError as error:
-            return _on_problem(error)
         except Exception as error:  # noqa: BLE001 - as Flask's own handler
-            return _on_fault(error)
+            return _on_error(error)
 
     return answer
 
@@ -366,9 +356,7 @@ def app_of(service: Service) -> Flask:
         app.add_url_rule(rule, f"{method} {rule}", _view(route), methods=[method])
     # No view: the fast lane answers chunks, Flask every other method on their path.
     app.add_url_rule(f"{channel}/audio", methods=["POST"], endpoint="audio")
-    app.register_error_handler(errors.LinewatchError, _on_problem)
-    app.register_error_handler(HTTPException, _on_http)
-    app.register_error_handler(Exception, _on_fault)
+    app.register_error_handler(Exception, _on_error)
     app.wsgi_app = FastLane(_chunks(routes.audio), app.wsgi_app)  # type: ignore[method-assign] # Flask's way
     return app
 

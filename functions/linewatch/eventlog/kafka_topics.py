@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, Final
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import TopicAlreadyExistsError
 
-from linewatch.errors import Unavailable
 from linewatch.eventlog.brokers import Brokers
+from linewatch.eventlog.kafka_member import translated
 
 #: The setting of a topic that says how many copies must have a record.
 IN_SYNC: Final = "min.insync.replicas"
@@ -32,7 +31,7 @@ class Topics:
 
         *wanted* gives, by topic, Kafka's ``num_partitions``, ``replication_factor``, ``configs``.
         """
-        with _translated():
+        with translated():
             missing = sorted(set(wanted) - set(self._admin.list_topics()))
             # Another may make one in the meantime.
             with contextlib.suppress(TopicAlreadyExistsError):
@@ -48,7 +47,7 @@ class Topics:
         """
         names = sorted(wanted)
         asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-        with _translated():
+        with translated():
             described = self._admin.describe_topics(names)
             (configs,) = self._admin.describe_configs(asked, config_filter="all").values()
         for topic in sorted(described, key=lambda each: str(each["name"])):
@@ -66,11 +65,3 @@ class Topics:
     def close(self) -> None:
         """Give the connections back."""
         self._admin.close()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (KafkaError, RuntimeError) as error:
-        raise Unavailable(f"Kafka refuses: {type(error).__name__}") from error

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from cloudevents.core.v1.event import CloudEvent
 from flask import Flask
 from prometheus_client import Counter
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wsgi import get_input_stream
 
 from linewatch import events
-from linewatch.errors import LinewatchError, TooLarge, fault, problem, refused
+from linewatch.errors import LinewatchError, TooLarge
 from linewatch.sending.outlet import Answer, Outlet
 from linewatch.serving import metrics_text
 from linewatch.serving.environ import headers_of
 from linewatch.serving.fast_lane import FastLane, plain
+from linewatch.serving.problems import answer_to
 from linewatch.settings import load_or_exit
 from linewatch.tracing.choice import TracingSettings, tracer
 from linewatch.tracing.spans import Tracer
@@ -83,23 +83,17 @@ class Function:
 
     def lane(self, environ: WSGIEnvironment) -> WSGIApplication | None:
         """Answer an event; see `FastLane`."""
-        return plain(*self.answer(environ)) if environ["PATH_INFO"] == "/" else None
+        is_event = environ["PATH_INFO"] == "/" and environ["REQUEST_METHOD"] == "POST"
+        return plain(*self.answer(environ)) if is_event else None
 
     def answer(self, environ: WSGIEnvironment) -> Answer:
-        """Answer a request for ``/``, whatever comes."""
+        """Answer the POST of an event, whatever comes."""
         try:
             return self._receive(environ)
-        except LinewatchError as error:
-            return self.refuse(error)
-        except HTTPException as error:
-            body, status, headers = refused(error)
-            return "" if environ["REQUEST_METHOD"] == "HEAD" else body, status, headers
         except Exception as error:  # noqa: BLE001 - as Flask's own handler
-            return fault(error)
+            return self.refuse(error)
 
     def _receive(self, environ: WSGIEnvironment) -> Answer:
-        if environ["REQUEST_METHOD"] != "POST":
-            raise MethodNotAllowed(["POST"])
         self._check_outlet()
         return self.handler.take(events.from_http(headers_of(environ), self._body(environ)))
 
@@ -114,11 +108,11 @@ class Function:
         if self.outlet:
             self.outlet.check()
 
-    def refuse(self, error: LinewatchError) -> Answer:
+    def refuse(self, error: Exception) -> Answer:
         """Answer with what is wrong; sent again, a 4xx would be refused again."""
-        if error.status < LinewatchError.status:
+        if isinstance(error, LinewatchError) and error.status < LinewatchError.status:
             self.metrics.refused.inc()
-        return problem(error)
+        return answer_to(error)
 
     def liveness(self) -> Answer:
         """Answer that the process runs."""
@@ -158,8 +152,8 @@ def routed(function: Function) -> Flask:
     app.add_url_rule("/health/liveness", view_func=function.liveness)
     app.add_url_rule("/health/readiness", view_func=function.readiness)
     app.add_url_rule("/metrics", view_func=function.shown)
-    app.register_error_handler(LinewatchError, function.refuse)
-    app.register_error_handler(HTTPException, refused)
-    app.register_error_handler(Exception, fault)
+    # No view: the fast lane answers events, Flask every other method on their path.
+    app.add_url_rule("/", methods=["POST"], endpoint="event")
+    app.register_error_handler(Exception, function.refuse)
     app.wsgi_app = FastLane(function.lane, app.wsgi_app)  # type: ignore[method-assign] # Flask's way
     return app

@@ -34,7 +34,7 @@ def _base():
 
 def test_file_is_fresh():
     """The committed file is what the other manifests ask for."""
-    assert list(roles.faults(ROOT)) == []
+    assert list(roles.faults(Folders())) == []
 
 
 def test_stale_file_is_told(tmp_path):
@@ -43,7 +43,7 @@ def test_stale_file_is_told(tmp_path):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     with (tmp_path / roles.FILE).open("a") as file:
         file.write("# mine\n")
-    (fault,) = roles.faults(tmp_path)
+    (fault,) = roles.faults(Folders(tmp_path))
     assert "run `make roles`" in fault
 
 

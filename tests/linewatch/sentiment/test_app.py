@@ -275,7 +275,7 @@ def test_unknown_route_is_problem(client):
     _assert_problem(client.get("/nowhere"), 404, "not-found")
     answer = client.get("/")
     _assert_problem(answer, 405, "method-not-allowed")
-    assert answer.headers["Allow"] == "POST"
+    assert answer.headers["Allow"] == "OPTIONS, POST"
 
 
 def test_readiness_waits_for_scorer(scorer, sink, said):
