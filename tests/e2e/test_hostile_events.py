@@ -24,7 +24,7 @@ from linewatch.sending.outlet import Outlet
 from linewatch.sentiment import app as sentiment_app
 from linewatch.sentiment import warmup
 from linewatch.serving.function import routed
-from tests.linewatch.decoder.test_app import service_of
+from tests.linewatch.decoder.phone_requests import service_of
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"

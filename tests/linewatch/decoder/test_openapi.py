@@ -13,7 +13,7 @@ from schemathesis.specs.openapi import checks
 
 from linewatch.decoder import app as module
 from linewatch.decoder.app import app_of
-from tests.linewatch.decoder.test_app import service_of
+from tests.linewatch.decoder.phone_requests import service_of
 
 FILE = Path(module.__file__).with_name("openapi.json")
 DESCRIBED = json.loads(FILE.read_text())

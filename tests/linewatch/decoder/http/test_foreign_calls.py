@@ -9,7 +9,7 @@ import pytest
 from linewatch import events
 from linewatch.decoder.app import app_of
 from linewatch.decoder.ownership.cookies import COOKIE
-from tests.linewatch.decoder.test_app import (
+from tests.linewatch.decoder.phone_requests import (
     AGENT,
     CHUNKS,
     STRUCTURED,
