@@ -1,0 +1,137 @@
+"""Calls on a real Redis: announced, opened, closed, and the lives of their keys."""
+
+import json
+
+from linewatch import keys
+from linewatch.calls import CallStart, Channel, ChannelKey
+from linewatch.decoder.store.answers import Claimed
+from tests.linewatch.decoder.pods import AGENT, CUSTOMER, NOW_MS, START, STARTED_AT_MS, outbox, told
+from tests.linewatch.decoder.store.stored import edge, ended, filled, opened, said
+
+
+class TestClose:
+    """Closing a call."""
+
+    def test_close_tells_counts_once(self, store, redis_url):
+        """A call is closed once, with what was counted over all its channels."""
+        ended(store, AGENT, chunks=3)
+        ended(store, CUSTOMER, chunks=2)
+        assert store.close("default", "c1", NOW_MS)
+        assert not store.close("default", "c1", NOW_MS)
+        (found,) = [dict(row) for row in outbox(redis_url) if dict(row)[b"ce_id"] == b"ended"]
+        data = json.loads(found[b"value"])
+        assert {name: data[name] for name in ("reason", "chunks", "utterances", "gaps")} == {
+            "reason": "hangup", "chunks": 5, "utterances": 2, "gaps": 0,
+        }  # fmt: skip
+        assert found[b"ce_time"].startswith(b"2026-01-01T00:00:00.75")
+
+    def test_one_abandoned_channel(self, store, redis_url):
+        """One abandoned channel makes the call an abandoned one."""
+        ended(store, AGENT)
+        ended(store, CUSTOMER, "abandoned")
+        assert store.close("default", "c1", NOW_MS)
+        assert any(b'"reason": "abandoned"' in dict(row)[b"value"] for row in outbox(redis_url))
+
+    def test_open_channel_keeps_open(self, store):
+        """No call is closed while one of its channels is open, given up or not."""
+        ended(store, AGENT)
+        opened(store, CUSTOMER)
+        assert not store.close("default", "c1", NOW_MS)
+        assert not store.close("default", "c1", NOW_MS, given_up=[CUSTOMER])
+
+    def test_awaited_channel_keeps_open(self, store):
+        """A call waits for a channel that was announced, unless that is given up."""
+        store.announce(START, [Channel.AGENT, Channel.CUSTOMER])
+        ended(store, AGENT)
+        assert not store.close("default", "c1", NOW_MS)
+        assert not store.close("default", "c1", NOW_MS, given_up=[AGENT])
+        assert store.close("default", "c1", NOW_MS, given_up=[CUSTOMER])
+
+    def test_opened_meanwhile_keeps_open(self, store, client, redis_url):
+        """A channel opened between the look at the call and its close keeps the call open."""
+        ended(store, AGENT)
+        count = store._count
+
+        def slow(*arguments):
+            store.claim(CUSTOMER, START, rate_hz=8000)
+            return count(*arguments)
+
+        store._count = slow
+        assert not store.close("default", "c1", NOW_MS)
+        assert told(redis_url, "ended") == []
+        assert not client.hexists(keys.call("default", "c1"), "closed")
+
+    def test_unknown_call(self, store):
+        """A call nobody knows is not closed."""
+        assert not store.close("default", "nobody", NOW_MS, given_up=[AGENT])
+
+    def test_what_is_left(self, store, client):
+        """A closed call leaves a tombstone for a day and its finals for 15 minutes: no audio."""
+        ended(store, AGENT)
+        store.close("default", "c1", NOW_MS)
+        assert 86_000 < client.ttl(keys.call("default", "c1")) <= 86_400
+        assert 800 < client.ttl(keys.session(AGENT)) <= 900
+        assert 800 < client.ttl(keys.finals(AGENT)) <= 900
+        assert not client.exists(keys.tail(AGENT), keys.taken(AGENT))
+        assert client.zscore(keys.SESSIONS, keys.member(AGENT)) is None
+
+    def test_nothing_expires_before(self, store, client):
+        """While a call goes on, nothing of it expires."""
+        store.announce(START, [Channel.AGENT])
+        assert client.ttl(keys.call("default", "c1")) > 0
+        epoch = filled(store, 2)
+        store.pass_edge(AGENT, epoch, edge(utterance=said()))
+        lives = {name: client.ttl(name) for name in client.keys("s:*")}
+        lives |= {name: client.ttl(name) for name in client.keys("call:*")}
+        assert len(lives) == 5
+        assert set(lives.values()) == {-1}
+
+
+class TestCalls:
+    """Calls, their channels and aliases."""
+
+    def test_announce_is_idempotent(self, store, redis_url):
+        """A call announced again is known, keeps its first start and is told once."""
+        later = CallStart("default", "c1", "line-1", STARTED_AT_MS + 9)
+        assert store.announce(START, [Channel.AGENT]) == (1, STARTED_AT_MS)
+        assert store.announce(later, [Channel.AGENT]) == (0, STARTED_AT_MS)
+        assert len(told(redis_url)) == 1
+
+    def test_announce_then_audio(self, store, redis_url):
+        """Audio of an announced call takes its start and tells no second one."""
+        store.announce(START, [Channel.AGENT])
+        late = CallStart("default", "c1", "c1", STARTED_AT_MS + 700)
+        assert store.claim(AGENT, late, rate_hz=8000).stored.started_at_ms == STARTED_AT_MS
+        assert len(told(redis_url)) == 1
+
+    def test_closed_is_not_announced(self, store):
+        """A call that ended is not announced again."""
+        ended(store, AGENT)
+        store.close("default", "c1", NOW_MS)
+        assert store.announce(START, []) == (-1, 0)
+
+    def test_open_channels(self, store):
+        """Only channels that were opened and have not ended are open."""
+        store.announce(START, [Channel.MIXED])
+        ended(store, AGENT)
+        opened(store, CUSTOMER)
+        assert store.channels("default", "c1") == [CUSTOMER]
+        assert store.channels("default", "nobody") == []
+
+    def test_alias_lives_on(self, store, client):
+        """An alias keeps its call while it is used, and takes another one when asked to."""
+        assert store.alias("default", "phone", "call-1", 25) == "call-1"
+        client.expire(keys.alias("default", "phone"), 3)
+        assert store.alias("default", "phone", "call-2", 25) == "call-1"
+        assert client.ttl(keys.alias("default", "phone")) > 20
+        assert store.alias("other", "phone", "call-3", 25) == "call-3"
+        assert store.alias("default", "phone", "call-4", 25, anew=True) == "call-4"
+        assert store.alias("default", "phone", "call-5", 25) == "call-4"
+
+    def test_tenants_are_apart(self, store):
+        """The same call of two tenants is two sessions."""
+        foreign = ChannelKey.of("other", "c1", "agent")
+        filled(store, 3)
+        start = CallStart("other", "c1", "line-1", STARTED_AT_MS)
+        claim = store.claim(foreign, start, rate_hz=8000)
+        assert (claim.state, claim.stored.next_seq) == (Claimed.CREATED, 0)
