@@ -33,6 +33,10 @@ def client_of(redis_url):
         yield client
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
 class Pod:
     """One decoder without its HTTP edge and threads; its lease lasts until it is `killed`."""
 
@@ -218,3 +222,6 @@ def undisturbed(redis_url, *parts):
 
 
 CHANNELS = (Channel.AGENT, Channel.CUSTOMER, Channel.MIXED)
+STEPS = steps_of(conversation())
+#: Chunks after which somebody speaks.
+SPEAKING = 34

@@ -16,17 +16,8 @@ from linewatch.decoder.store.answers import Pod as Seen
 from linewatch.decoder.store.store import Store
 from linewatch.errors import StoreUnavailable
 from tests.linewatch.decoder import pods
-from tests.linewatch.decoder.pods import (
-    AGENT,
-    CUSTOMER,
-    NOW_MS,
-    chunk,
-    conversation,
-    steps_of,
-    told,
-)
+from tests.linewatch.decoder.pods import AGENT, CUSTOMER, NOW_MS, STEPS, chunk, told
 
-STEPS = steps_of(conversation())
 NOWHERE = "redis://127.0.0.1:1/0"
 
 

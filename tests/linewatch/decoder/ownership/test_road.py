@@ -22,12 +22,11 @@ from linewatch.errors import (
     SessionMoved,
     problem,
 )
-from tests.linewatch.decoder.pods import AGENT, CUSTOMER, START, Pod, chunk, conversation, steps_of
+from tests.linewatch.decoder.pods import AGENT, CUSTOMER, START, STEPS, Pod, chunk
 
 THIRD = ChannelKey.of("default", "c3", "agent")
 FOURTH = ChannelKey.of("default", "c4", "agent")
 FIFTH = ChannelKey.of("default", "c5", "agent")
-STEPS = steps_of(conversation())
 
 
 class Town:
