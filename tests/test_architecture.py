@@ -44,6 +44,7 @@ OWNERS = {
         "functions/linewatch/serving/worker.py",
         "functions/linewatch/serving/server.py",
     },
+    "h11": {"functions/linewatch/serving/arrival.py"},
     "pycurl": {"functions/linewatch/sending/sink.py"},
     "opentelemetry": {"functions/linewatch/tracing/otlp.py"},
     "spacy": {"functions/linewatch/sentiment/scorer.py"},

@@ -1,37 +1,31 @@
-"""The head of an HTTP/1 request: its line and its fields, refused unless they are certain.
+"""The head of an HTTP/1 request as the application sees it, refused unless it is certain.
 
-RFC 9110 (5.1, 5.5) and RFC 9112 (2.2, 3) say what a line, a name and a value may hold;
-what gunicorn's own parser forbids beyond that is forbidden here too.
+h11 has checked its grammar; here is what two readers may still understand in two ways.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from linewatch.errors import BadRequest, LinewatchError, of_framework
 
-FIELDS_LIMIT: Final = 100
-LINE_LIMIT: Final = 4094
+if TYPE_CHECKING:
+    import h11
+
+#: A bearer token of 8 kB, a cookie and everything an ingress adds.
+HEAD_LIMIT: Final = 32 * 1024
 _LONGEST_QUOTE: Final = 60
-_LINE: Final = re.compile(r"([A-Z0-9!$%&'*+.^_`|~-]{3,20}) ([\x21-\x7e]+) HTTP/1\.([0-9])")
-_FIELD: Final = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+):([\t\x20-\x7e\x80-\xff]*)")
-#: How the body comes is said anew, and that it may come has been said.
+#: How the body came; nobody behind this needs it.
 _FRAMING: Final = frozenset({"TRANSFER-ENCODING", "CONTENT-LENGTH", "EXPECT"})
-#: Two of them can be read in two ways (RFC 9110, 5.3).
-_ONCE: Final = frozenset({"HOST", "CONTENT-TYPE"})
 
 Fields = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a request asks; names of fields are in capitals.
-
-    *fields* are those for the application, *framing* those that say how the body comes.
-    """
+    """What a request asks; names of *fields* are in capitals, none says how the body came."""
 
     method: str
     target: str
@@ -39,43 +33,36 @@ class Head:
     query: str
     version: tuple[int, int]
     fields: Fields
-    framing: Fields
-
-    def own(self, name: str) -> list[str]:
-        """Return the values of the field *name* among *framing*."""
-        return [value for each, value in self.framing if each == name]
 
 
-def read(text: str) -> Head:
-    """Understand a head, without the empty line at its end, from Latin-1.
+def read(request: h11.Request) -> Head:
+    """Understand the head of *request*.
 
     Raises:
-        LinewatchError: it is none, or one that two readers may understand in two ways.
+        LinewatchError: It is too long, or two readers may understand it in two ways.
     """
-    line, *rows = text.split("\r\n")
-    method, target, minor = _line(line)
+    lengths = (len(name) + len(value) for name, value in request.headers)
+    if len(request.target) + sum(lengths) > HEAD_LIMIT:
+        raise too_large()
+    major, minor = request.http_version.decode().split(".")
+    if major != "1":
+        raise unreadable("its version must be HTTP/1.1", f"HTTP/{major}.{minor}")
+    method, target = request.method.decode(), request.target.decode()
     path, query = _split(method, target)
-    if len(rows) > FIELDS_LIMIT:
-        raise too_large(f"the request cannot be read: send at most {FIELDS_LIMIT} headers")
-    return Head(method, target, path, query, (1, minor), *_fields(rows))
+    fields = [(name.decode().upper(), value.decode("latin-1")) for name, value in request.headers]
+    _check_framing({name for name, _ in fields}, minor)
+    return Head(method, target, path, query, (1, int(minor)), _visible(fields))
 
 
-def too_large(detail: str) -> LinewatchError:
-    """Return the error of a head with too much in it."""
+def unreadable(why: str, what: str) -> LinewatchError:
+    """Return the error of a request that cannot be read, quoting *what* of it."""
+    return BadRequest(f"the request cannot be read: {why}: {what[:_LONGEST_QUOTE]!r}")
+
+
+def too_large() -> LinewatchError:
+    """Return the error of a head that is too long."""
+    detail = f"send at most {HEAD_LIMIT} bytes of headers"
     return of_framework(431, "Request header fields too large", detail)
-
-
-def _line(line: str) -> tuple[str, str, int]:
-    """Return method, target and minor version."""
-    if len(line) > LINE_LIMIT:
-        raise of_framework(
-            414,
-            "URI too long",
-            f"the request cannot be read: send at most {LINE_LIMIT} bytes in its first line",
-        )
-    if not (found := _LINE.fullmatch(line)):
-        raise _unreadable("its first line is not METHOD /path HTTP/1.1", line)
-    return found[1], found[2], int(found[3])
 
 
 def _split(method: str, target: str) -> tuple[str, str]:
@@ -84,32 +71,21 @@ def _split(method: str, target: str) -> tuple[str, str]:
         path, _, query = target.partition("#")[0].partition("?")
         return path, query
     if "://" not in target and (method, target) != ("OPTIONS", "*"):
-        raise _unreadable("its path must begin with a slash", target)
+        raise unreadable("its path must begin with a slash", target)
     try:
         parts = urlsplit(target)
     except ValueError:
-        raise _unreadable("its address is not a URL", target) from None
+        raise unreadable("its address is not a URL", target) from None
     return parts.path, parts.query
 
 
-def _fields(rows: list[str]) -> tuple[Fields, Fields]:
-    """Return the fields for the application, and those of the framing."""
-    fields: Fields = []
-    framing: Fields = []
-    once: set[str] = set()
-    for row in rows:
-        if not (found := _FIELD.fullmatch(row)):
-            raise _unreadable("a header must be NAME: VALUE on a line of its own", row)
-        name, value = found[1].upper(), found[2].strip(" \t")
-        if name in _ONCE:
-            if name in once:
-                raise _unreadable("send this header once", name)
-            once.add(name)
-        # X_Y and X-Y are one name to an application (CGI): who sends the first means mischief.
-        if "_" not in name:
-            (framing if name in _FRAMING else fields).append((name, value))
-    return fields, framing
+def _check_framing(names: set[str], minor: str) -> None:
+    """Refuse a body whose end a proxy in front may see elsewhere (RFC 9112, 6.1 and 6.3)."""
+    if "TRANSFER-ENCODING" in names and ("CONTENT-LENGTH" in names or minor == "0"):
+        raise BadRequest("send one Content-Length, or Transfer-Encoding: chunked alone")
 
 
-def _unreadable(why: str, what: str) -> LinewatchError:
-    return BadRequest(f"the request cannot be read: {why}: {what[:_LONGEST_QUOTE]!r}")
+def _visible(fields: Fields) -> Fields:
+    """Return the fields for the application."""
+    # X_Y and X-Y are one name to an application (CGI): who sends the first means mischief.
+    return [each for each in fields if "_" not in each[0] and each[0] not in _FRAMING]

@@ -19,7 +19,8 @@ from typing import Any, Final
 from gunicorn.workers.gthread import ThreadWorker
 
 from linewatch.errors import LinewatchError, of_framework, problem
-from linewatch.serving.arrival import HEAD_LIMIT, Arrival
+from linewatch.serving.arrival import Arrival
+from linewatch.serving.head import HEAD_LIMIT
 from linewatch.serving.thread_pool import ThreadPool
 from linewatch.serving.whole_request import Requests
 
@@ -162,8 +163,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._held_bytes += len(waiting.said) - before
         if waiting.said.is_whole:
             self._serve(conn)
-        elif waiting.said.expects_word:
-            waiting.said.expects_word = False
+        elif waiting.said.expects_continue:
+            waiting.said.expects_continue = False
             self._say(conn, _GO_ON)
 
     def _serve(self, conn: Any) -> None:  # noqa: ANN401

@@ -185,18 +185,19 @@ def test_monstrous_requests_are_refused(bounded, pieces, status):
 
 
 def test_many_headers_are_refused(bounded):
-    """More header fields than gunicorn takes are an error of the sender's, and nothing else."""
+    """More header bytes than are read are an error of the sender's, and nothing else."""
+    many = b"".join(b"x-%d: %0100d\r\n" % (n, n) for n in range(400))
     with _connect(bounded) as opened:
-        opened.sendall(HEAD + b"".join(b"x-%d: y\r\n" % n for n in range(500)) + b"\r\n")
+        opened.sendall(HEAD + many + b"\r\n")
         status, told = answer_of(opened)
     assert (status, told["status"]) == (431, 431)
 
 
 @pytest.mark.parametrize(("request_line", "header", "status"), [
     (b"GET /", b"Host: x", 400), (b"GET / HTTP/9.9", b"Host: x", 400),
-    (b"get / HTTP/1.1", b"Host: x", 400), (b"GET / HTTP/1.1", b"no colon", 400),
+    (b"GET / HTTP/1.1", b"no colon", 400),
     (b"GET / HTTP/1.1", b"na me: x", 400), (b"GET / HTTP/1.1", b"x: \0", 400),
-    (b"GET /\xff HTTP/1.1", b"Host: x", 400), (b"GET /" + b"a" * 9000 + b" HTTP/1.1", b"x: y", 414),
+    (b"GET /\xff HTTP/1.1", b"Host: x", 400),
 ])  # fmt: skip
 def test_unreadable_request_is_a_problem(bounded, request_line, header, status):
     """What is no HTTP request is answered by a problem that says so, as everything else is."""
