@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,16 +100,16 @@ class Dispatcher:
         self._stopping = threading.Event()
         self._is_away = False
         self.meters = DispatcherMeters()
-        self._readers = [each for source in self._sources for each in self._readers_of(source)]
+        self._readers = [self._reader(source) for source in self._sources]
 
-    def _readers_of(self, source: Source) -> Sequence[Reader]:
+    def _reader(self, source: Source) -> Reader:
         self.meters.begin(source.name)
         workers = DeliveryWorkers(
             source, self._deliverer(source), self._log, self._stopping, self.meters
         )
         consumer = self._settings.consumer or socket.gethostname()
         group = Group(source.topic, source.group, consumer)
-        return self._delivery.readers_of(workers, group, self._stopping)
+        return self._delivery.make_reader(workers, group, self._stopping)
 
     def _deliverer(self, source: Source) -> Deliverer:
         # "/": a Service is addressed at its root.

@@ -60,7 +60,6 @@ class Source:
     namespace: str
     topic: str
     group: str
-    ordered: bool
     service: str
     delivery: Delivery
     publishes: bool = True
@@ -278,12 +277,12 @@ def _unbound(
 
 def _source(manifest: _Manifest, topics: _Manifest, others: list[Source]) -> Source:
     spec = _part(manifest, "spec")
+    _check_ordering(spec)
     source = Source(
         name=_name(manifest),
         namespace=str(_part(manifest, "metadata").get("namespace", "default")),
         topic=_one_topic(spec, topics),
         group=_group(spec),
-        ordered=_is_ordered(spec),
         service=_reference(_part(spec, "sink"), "sink", "Service"),
         delivery=_delivery(_part(spec, "delivery"), topics),
         publishes=_publishes(_part(_part(manifest, "metadata"), "annotations")),
@@ -324,10 +323,13 @@ def _publishes(annotations: _Manifest) -> bool:
     return value is None
 
 
-def _is_ordered(spec: _Manifest) -> bool:
-    if spec.get("ordering") not in {"ordered", "unordered"}:
-        raise _Refused("set ordering: its default is ordered, which takes 300 ms an event")
-    return bool(spec["ordering"] == "ordered")
+def _check_ordering(spec: _Manifest) -> None:
+    found = spec.get("ordering", "ordered, the default")
+    if found != "unordered":
+        raise _Refused(
+            f"ordering must be unordered, it is {found}: ordered delivers one event of a "
+            "partition at a time, and our functions need no order"
+        )
 
 
 def _reference(part: _Manifest, where: str, kind: str) -> str:
@@ -384,9 +386,8 @@ def main() -> int:
         sys.stderr.write(f"{error.detail}\n")
         return 2
     for source in topology.sources:
-        order = "ordered" if source.ordered else "unordered"
         sink = topology.bindings.get(source.service, _NOTHING)
-        road = f"{source.topic} -> {source.name} ({order}) -> {source.service} -> {sink}"
+        road = f"{source.topic} -> {source.name} (unordered) -> {source.service} -> {sink}"
         sys.stdout.write(f"{road}\n")
     return 0
 

@@ -21,7 +21,7 @@ _RETRIED = frozenset(
         HTTPStatus.TOO_MANY_REQUESTS,
     )
 )
-#: Deliveries an unordered source has under way at a time: Kafka's max.poll.records.
+#: Deliveries a source has under way at a time: Kafka's max.poll.records.
 IN_FLIGHT = 50
 
 

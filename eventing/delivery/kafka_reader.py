@@ -1,8 +1,7 @@
 """The Kafka reader: reads one source as a member of its consumer group.
 
-The partitions held are one track for an unordered source, with 50 deliveries under
-way, and a track each for an ordered one, with a single delivery. The thread that
-polls never waits for a delivery, so a slow function costs no membership.
+It has up to 50 deliveries under way, in any order. The thread that polls never waits
+for a delivery, so a slow function costs no membership.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -27,7 +26,7 @@ _COMMIT_S: Final = 1.0
 _POLL_S: Final = 0.25
 _FULL_S: Final = 0.05
 _BACKOFF_S: Final = 0.5
-#: Entries a track may have waiting; more are not fetched.
+#: Entries that may wait; more are not fetched.
 _WAITING: Final = 50
 
 
@@ -44,7 +43,6 @@ class KafkaReader:
     ) -> None:
         self._workers = workers
         self._name = workers.source.name
-        self._most = 1 if workers.source.ordered else IN_FLIGHT
         self._join_group = join_group
         self._stopping = stopping
         self._leaving = threading.Event()
@@ -53,16 +51,16 @@ class KafkaReader:
         self._commit_at = 0.0
         self._lock = threading.Lock()
         self._ledgers: dict[int, Ledger] = {}
-        self._waiting: dict[int, deque[Entry]] = {}
+        self._waiting: deque[Entry] = deque()
         self._delivering: set[tuple[int, int]] = set()
-        self._busy: Counter[int] = Counter()
+        self._busy = 0
         self._why_away: str | None = None
         self._reader = threading.Thread(target=self._run, name=self._name, daemon=True)
 
     @property
     def in_hand(self) -> int:
         """How many entries are being delivered."""
-        return self._busy.total()
+        return self._busy
 
     @property
     def is_reading(self) -> bool:
@@ -123,16 +121,9 @@ class KafkaReader:
             return _due(self._ledgers)
 
     def _full(self) -> tuple[int, ...]:
-        """Return the partitions whose track has enough waiting."""
+        """Return the partitions not to fetch from: all of them while enough entries wait."""
         with self._lock:
-            return tuple(
-                partition
-                for partition in self._ledgers
-                if len(self._waiting.get(self._track(partition), ())) >= _WAITING
-            )
-
-    def _track(self, partition: int) -> int:
-        return partition if self._workers.source.ordered else -1
+            return tuple(self._ledgers) if len(self._waiting) >= _WAITING else ()
 
     def _take(self, entries: Iterable[Entry]) -> None:
         with self._lock:
@@ -140,15 +131,13 @@ class KafkaReader:
                 self._ledgers.setdefault(entry.partition, Ledger()).take(entry.offset)
                 # After a rebalance we may be given again what we are still delivering.
                 if entry.place not in self._delivering:
-                    self._waiting.setdefault(self._track(entry.partition), deque()).append(entry)
-            for track in tuple(self._waiting):
-                self._begin(track)
+                    self._waiting.append(entry)
+            self._begin()
 
-    def _begin(self, track: int) -> None:
-        waiting = self._waiting.get(track, deque())
-        while waiting and self._busy[track] < self._most and not self._stopping.is_set():
-            entry = waiting.popleft()
-            self._busy[track] += 1
+    def _begin(self) -> None:
+        while self._waiting and self._busy < IN_FLIGHT and not self._stopping.is_set():
+            entry = self._waiting.popleft()
+            self._busy += 1
             self._delivering.add(entry.place)
             self._workers.take(entry, self._settled, self._released)
 
@@ -159,20 +148,17 @@ class KafkaReader:
             # Together with the ledger: whoever is given it again now must deliver it again.
             self._delivering.discard(entry.place)
 
-    def _released(self, entry: Entry) -> None:
-        track = self._track(entry.partition)
+    def _released(self, _: Entry) -> None:
         with self._lock:
-            self._busy[track] -= 1
-            self._begin(track)
+            self._busy -= 1
+            self._begin()
 
     def revoke(self, partitions: Iterable[int]) -> Mapping[int, int]:
         """Forget *partitions*, that are another's from now on; return the offsets to commit."""
         gone = frozenset(partitions)
         with self._lock:
             ledgers = {each: self._ledgers.pop(each) for each in gone if each in self._ledgers}
-            for track, waiting in self._waiting.items():
-                kept = deque(entry for entry in waiting if entry.partition not in gone)
-                self._waiting[track] = kept
+            self._waiting = deque(each for each in self._waiting if each.partition not in gone)
             return _due(ledgers)
 
     def committed(self, offsets: Mapping[int, int]) -> None:

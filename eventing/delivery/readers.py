@@ -1,14 +1,14 @@
-"""Which log is read, and by which readers a source of it is delivered."""
+"""Which log is read, and by which reader a source of it is delivered."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from eventing.delivery.kafka_reader import KafkaReader
-from eventing.delivery.redis_reader import RedisReader, tracks
+from eventing.delivery.redis_reader import RedisReader
 from eventing.delivery.workers import DeliveryWorkers
 from linewatch.eventlog.choice import choose
 from linewatch.eventlog.kafka import KafkaLog
@@ -18,7 +18,7 @@ from linewatch.eventlog.settings import LogSettings
 
 
 class Reader(Protocol):
-    """Reads a source, or a part of it, and delivers until it is stopped."""
+    """Reads a source and delivers until it is stopped."""
 
     @property
     def in_hand(self) -> int:
@@ -39,19 +39,19 @@ class Reader(Protocol):
         ...
 
 
-ReadersOf = Callable[[DeliveryWorkers, Group, threading.Event], Sequence[Reader]]
+MakeReader = Callable[[DeliveryWorkers, Group, threading.Event], Reader]
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """*log*, and what makes the readers of one source of it."""
+    """*log*, and what makes the reader of one source of it."""
 
     log: EventLog
-    readers_of: ReadersOf
+    make_reader: MakeReader
 
 
 def open_delivery(settings: LogSettings) -> Delivery:
-    """Return the log that *settings* name, with its readers.
+    """Return the log that *settings* name, with what makes its readers.
 
     Raises:
         SettingsError: the settings cannot be used.
@@ -60,21 +60,18 @@ def open_delivery(settings: LogSettings) -> Delivery:
 
 
 def _kafka(log: KafkaLog) -> Delivery:
-    def readers_of(
+    def make_reader(
         workers: DeliveryWorkers, group: Group, stopping: threading.Event
-    ) -> list[KafkaReader]:
-        return [KafkaReader(workers, lambda owner: log.join(group, owner), stopping)]
+    ) -> KafkaReader:
+        return KafkaReader(workers, lambda owner: log.join(group, owner), stopping)
 
-    return Delivery(log, readers_of)
+    return Delivery(log, make_reader)
 
 
 def _redis(log: RedisLog) -> Delivery:
-    def readers_of(
+    def make_reader(
         workers: DeliveryWorkers, group: Group, stopping: threading.Event
-    ) -> list[RedisReader]:
-        return [
-            RedisReader(workers, track, log, consumer=group.consumer, stopping=stopping)
-            for track in tracks(workers.source)
-        ]
+    ) -> RedisReader:
+        return RedisReader(workers, log, consumer=group.consumer, stopping=stopping)
 
-    return Delivery(log, readers_of)
+    return Delivery(log, make_reader)

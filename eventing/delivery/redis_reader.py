@@ -1,7 +1,6 @@
-"""The Redis reader: reads partitions of one source together, and settles entry by entry.
+"""The Redis reader: reads all partitions of one source, and settles entry by entry.
 
-An unordered source has one reader of all partitions with 50 deliveries under way;
-an ordered one has a reader for each partition with one delivery.
+It has up to 50 deliveries under way, in any order.
 """
 
 from __future__ import annotations
@@ -11,12 +10,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from eventing.delivery.deliverer import IN_FLIGHT
 from eventing.delivery.workers import DeliveryWorkers
-from eventing.topology import Source
 from linewatch.errors import Unavailable
 from linewatch.eventlog.protocol import Group
 from linewatch.eventlog.record import Entry
@@ -29,29 +26,12 @@ _UPKEEP_S: Final = 1.0
 _BACKOFF_S: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
-    """What one reader reads, and how many entries it may have in hand."""
-
-    partitions: tuple[int, ...]
-    most: int
-
-
-def tracks(source: Source) -> tuple[Track, ...]:
-    """Return the tracks that keep *source*'s ordering."""
-    everything = tuple(range(PARTITIONS))
-    if source.ordered:
-        return tuple(Track((partition,), 1) for partition in everything)
-    return (Track(everything, IN_FLIGHT),)
-
-
 class RedisReader:
-    """Reads one track and delivers, until stopped."""
+    """Reads one source and delivers, until stopped."""
 
     def __init__(
         self,
         workers: DeliveryWorkers,
-        track: Track,
         event_log: RedisLog,
         *,
         consumer: str,
@@ -61,9 +41,8 @@ class RedisReader:
         upkeep_s: float = _UPKEEP_S,
     ) -> None:
         source = workers.source
-        self._source = source
+        self._name = source.name
         self._workers = workers
-        self._track = track
         self._log = event_log
         self._group = Group(source.topic, source.group, consumer)
         self._stopping = stopping
@@ -72,11 +51,10 @@ class RedisReader:
         self._upkeep_s = upkeep_s
         self._upkeep_at = 0.0
         self._away = False
-        self._slots = threading.Semaphore(track.most)
+        self._slots = threading.Semaphore(IN_FLIGHT)
         self._room = threading.Condition()
         self._in_hand: set[tuple[int, int]] = set()
-        name = f"{source.name}-{track.partitions[0]}"
-        self._reader = threading.Thread(target=self._run, name=name, daemon=True)
+        self._reader = threading.Thread(target=self._run, name=self._name, daemon=True)
 
     @property
     def in_hand(self) -> int:
@@ -110,19 +88,13 @@ class RedisReader:
     def _tell(self, *, away: bool, why: str = "goes on") -> None:
         """Say once that the log went away, and once that it is back."""
         if away != self._away:
-            log.warning("%s: %s", self._source.name, why)
+            log.warning("%s: %s", self._name, why)
             self._away = away
 
     def _recover(self) -> None:
-        """Deliver first what was read before a crash, by us or by others."""
+        """Deliver first what this consumer read before a crash."""
         self._log.ensure(self._group)
-        self._take(self._log.pending(self._group, self._track.partitions))
-        while self._source.ordered and not self._stopping.is_set():
-            # A new entry must not overtake one that another consumer still has in hand.
-            if not self._log.unacknowledged(self._group, self._track.partitions):
-                return
-            self._take(self._log.claim(self._group, self._track.partitions, self._idle_ms))
-            self._stopping.wait(0.05)
+        self._take(self._log.pending(self._group))
 
     def _turn(self) -> None:
         if self._clock() >= self._upkeep_at:
@@ -130,14 +102,14 @@ class RedisReader:
             self._keep_up()
         free = self._wait_for_room()
         if free > 0:
-            each = max(1, free // len(self._track.partitions))
+            each = max(1, free // PARTITIONS)
             wait_s = max(0.01, self._upkeep_at - self._clock())
-            self._take(self._log.read(self._group, self._track.partitions, each, wait_s))
+            self._take(self._log.read(self._group, count=each, wait_s=wait_s))
 
     def _keep_up(self) -> None:
         self._touch()
-        if self.in_hand < self._track.most:
-            self._take(self._log.claim(self._group, self._track.partitions, self._idle_ms))
+        if self.in_hand < IN_FLIGHT:
+            self._take(self._log.claim(self._group, idle_ms=self._idle_ms))
 
     def _touch(self) -> None:
         with self._room:
@@ -146,9 +118,9 @@ class RedisReader:
 
     def _wait_for_room(self) -> int:
         with self._room:
-            if len(self._in_hand) >= self._track.most:
+            if len(self._in_hand) >= IN_FLIGHT:
                 self._room.wait(max(0.0, self._upkeep_at - self._clock()))
-            return self._track.most - len(self._in_hand)
+            return IN_FLIGHT - len(self._in_hand)
 
     def _take(self, entries: list[Entry]) -> None:
         """Start to deliver *entries*, each as soon as a slot is free."""

@@ -13,7 +13,7 @@ from linewatch.calls import CallStart
 from tests.support.loopback import serving
 
 
-def source(name="sentiment", *, ordered=False, **delivery):
+def source(name="sentiment", **delivery):
     """Return a KafkaSource whose back-off is short."""
     told = {
         "retries": 2,
@@ -27,7 +27,6 @@ def source(name="sentiment", *, ordered=False, **delivery):
         namespace="default",
         topic="utterances",
         group=f"linewatch-{name}",
-        ordered=ordered,
         service=name,
         delivery=Delivery(**{**told, **delivery}),
     )

@@ -44,7 +44,6 @@ def test_manifests_are_taken():
         ("board-scores", "scores", "board"),
         ("board-calls", "calls", "board"),
     }
-    assert not any(source.ordered for source in found.sources)
     assert {s.delivery.dead_letter_topic for s in found.sources} == {
         "dead-sentiment",
         "dead-board-scores",
@@ -104,7 +103,8 @@ def test_linear_backoff_grows_evenly():
         ("spec.consumerGroup", _GONE, "set consumerGroup"),
         ("spec.initialOffset", _GONE, "initialOffset must be earliest"),
         ("spec.initialOffset", "latest", "initialOffset must be earliest"),
-        ("spec.ordering", _GONE, "set ordering"),
+        ("spec.ordering", _GONE, "ordering must be unordered, it is ordered, the default"),
+        ("spec.ordering", "ordered", "ordered delivers one event of a partition at a time"),
         ("spec.delivery.retry", _GONE, "retry must be 1 or more"),
         ("spec.delivery.retry", 0, "retry must be 1 or more"),
         ("spec.delivery.retry", -1, "retry must be 1 or more"),

@@ -1,4 +1,4 @@
-"""Holds a reader to its ordering, and to committing only what it settled and still holds."""
+"""Holds the reader of a source in Kafka to committing only what it settled and still owns."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ def test_settled_is_committed(membership, begin):
     assert len(membership.commits) == 2
 
 
-def test_unordered_source_overlaps(membership, begin):
-    """An unordered source has 50 deliveries under way at most, over all its partitions."""
+def test_deliveries_overlap(membership, begin):
+    """A source has 50 deliveries under way at most, over all its partitions."""
     reader, workers, _ = begin()
     membership.given += [_entries(*range(30), partition=each) for each in range(3)]
     until(lambda: len(workers.taken) == IN_FLIGHT and not membership.given)
@@ -135,33 +135,15 @@ def test_unordered_source_overlaps(membership, begin):
     assert len(workers.taken) == IN_FLIGHT + 10
 
 
-def test_ordered_source_takes_turns(membership, begin):
-    """An ordered source delivers one entry of a partition at a time, all partitions at once."""
-    _, workers, _ = begin(ordered=True)
-    membership.given += [_entries(0, 1, 2, partition=each) for each in (4, 7)]
-    until(lambda: sorted(workers.taken) == [(4, 0), (7, 0)])
-    workers.settle((4, 0))
-    assert workers.taken[2:] == [(4, 1)]
-    workers.settle((7, 0), (7, 1))
-    assert workers.taken[3:] == [(7, 1), (7, 2)]
-
-
 def test_slow_function_stops_fetching(membership, begin):
     """Polling goes on while deliveries hang, but nothing more is fetched than may wait."""
     _, workers, _ = begin()
-    membership.given.append(_entries(*range(IN_FLIGHT + 60)))
-    until(lambda: membership.paused == {0})
+    membership.given.append([*_entries(*range(IN_FLIGHT + 60)), *_entries(0, partition=1)])
+    until(lambda: membership.paused == {0, 1})
     polled = membership.polls
     until(lambda: membership.polls > polled + 3)
     workers.settle(*list(workers.taken))
     until(lambda: membership.paused == frozenset())
-
-
-def test_slow_partition_stops_alone(membership, begin):
-    """Of an ordered source only the partition that is behind is not fetched from."""
-    begin(ordered=True)
-    membership.given += [_entries(*range(80), partition=2), _entries(0, partition=3)]
-    until(lambda: membership.paused == {2})
 
 
 def test_revoked_is_forgotten(membership, begin):
@@ -182,25 +164,24 @@ def test_revoked_is_forgotten(membership, begin):
 
 def test_revoked_entries_are_dropped(membership, begin):
     """What waits for its turn when its partition goes is the next owner's to deliver."""
-    _, workers, _ = begin(ordered=True)
-    membership.given.append(_entries(0, 1, 2))
-    until(lambda: workers.taken == [(0, 0)])
-    membership.owner.revoke([0])
+    _, workers, _ = begin()
+    membership.given.append([*_entries(*range(IN_FLIGHT)), *_entries(0, 1, partition=1)])
+    until(lambda: len(workers.taken) == IN_FLIGHT)
+    membership.owner.revoke([1])
     workers.settle((0, 0))
-    assert workers.taken == [(0, 0)]
+    assert len(workers.taken) == IN_FLIGHT
 
 
-def test_returning_entry_waits_for_itself(membership, begin):
+def test_returning_entry_starts_once(membership, begin):
     """A partition that comes back does not start again what is still being delivered."""
-    _, workers, _ = begin(ordered=True)
-    membership.given.append(_entries(0, 1))
+    _, workers, _ = begin()
+    membership.given.append(_entries(0))
     until(lambda: workers.taken == [(0, 0)])
     membership.owner.revoke([0])
     membership.given.append(_entries(0, 1))
-    until(lambda: not membership.given)
-    workers.settle((0, 0))
-    until(lambda: workers.taken == [(0, 0), (0, 1)])
-    workers.settle((0, 1))
+    until(lambda: len(workers.taken) > 1)
+    assert workers.taken == [(0, 0), (0, 1)]
+    workers.settle((0, 0), (0, 1))
     until(lambda: membership.commits and membership.commits[-1] == {0: 2})
 
 

@@ -1,4 +1,4 @@
-"""Holds a source's reading to its ordering, and to settling every entry exactly when it may."""
+"""Holds the reader of a source in Redis to settling every entry exactly when it may."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import pytest
 
 from eventing.delivery.deliverer import IN_FLIGHT, Deliverer
-from eventing.delivery.redis_reader import RedisReader, Track, tracks
+from eventing.delivery.redis_reader import RedisReader
 from eventing.delivery.workers import DeliveryWorkers
 from eventing.metrics import DispatcherMeters
 from eventing.replica import free_port
@@ -16,7 +16,6 @@ from linewatch import keys
 from linewatch.eventlog.protocol import Group
 from linewatch.eventlog.redis import RedisLog
 from linewatch.eventlog.redis_writer import connect
-from linewatch.events import PARTITIONS
 from tests.eventing.subscriber import Subscriber, record, source, until
 
 
@@ -35,42 +34,30 @@ def _log(redis_url):
 
 @pytest.fixture(name="run")
 def _run(log, function, redis_url):
-    """Start every reader of a source against the function; stop them at the end."""
+    """Start readers that deliver to the function; stop them at the end."""
     started = []
-    logs = []
 
     def run(told=None, consumer="here", idle_ms=5000):
         told = told or source()
         stopping = threading.Event()
-        logs.append(RedisLog.at(redis_url))
+        own = RedisLog.at(redis_url)
         deliverer = Deliverer(told, function.url, stopping)
-        workers = DeliveryWorkers(told, deliverer, logs[-1], stopping, DispatcherMeters())
-        readers = [
-            RedisReader(
-                workers,
-                track,
-                logs[-1],
-                consumer=consumer,
-                stopping=stopping,
-                idle_ms=idle_ms,
-                upkeep_s=0.2,
-            )
-            for track in tracks(told)
-        ]
-        started.append((stopping, readers))
-        for reader in readers:
-            reader.start()
-        return stopping, readers
+        workers = DeliveryWorkers(told, deliverer, own, stopping, DispatcherMeters())
+        reader = RedisReader(
+            workers, own, consumer=consumer, stopping=stopping, idle_ms=idle_ms, upkeep_s=0.2
+        )
+        started.append((reader, stopping, own))
+        reader.start()
+        return reader, stopping
 
     yield run
-    for stopping, _ in started:
+    for _, stopping, _ in started:
         stopping.set()
     function.gate.set()
-    for reader in (reader for _, readers in started for reader in readers):
+    for reader, _, own in started:
         reader.join(2)
         until(lambda reader=reader: not reader.in_hand)
-    for each in logs:
-        each._client.close()
+        own._client.close()
 
 
 def _settled(log, told):
@@ -87,8 +74,8 @@ def test_every_event_arrives(log, function, run):
     assert _settled(log, source())
 
 
-def test_unordered_source_overlaps(log, function, run):
-    """An unordered source has many deliveries under way, but never more than 50."""
+def test_deliveries_overlap(log, function, run):
+    """A source has many deliveries under way, but never more than 50."""
     function.gate.clear()
     log.publish([record(f"call-{number}") for number in range(120)])
     run()
@@ -108,32 +95,6 @@ def test_slow_event_delays_none(log, function, run):
     until(lambda: function.requests)
     log.publish([record("call-1") for _ in range(5)])
     until(lambda: len(function.requests) == 6)
-
-
-def test_ordered_source_keeps_order(log, function, run):
-    """An ordered source starts a call's next event only after the one before is settled."""
-    function.answers = [500, 503]
-    log.publish([record("call-1", "utterances") for _ in range(4)])
-    run(source(ordered=True))
-    until(lambda: len(function.requests) == 6)
-    offsets = [int(request.headers["ce-knativekafkaoffset"]) for request in function.requests]
-    assert offsets == sorted(offsets)
-    assert offsets[0] == offsets[1] == offsets[2] < offsets[3]
-    assert function.most_at_once == 1
-
-
-def test_ordered_partitions_are_independent(log, function, run):
-    """A partition that retries does not hold up another partition."""
-    function.answers = [500]
-    run(source(ordered=True, backoff_s=0.3))
-    log.publish([record("call-1")])
-    until(lambda: function.requests)
-    other = next(
-        f"c{n}" for n in range(99) if record(f"c{n}").partition != record("call-1").partition
-    )
-    log.publish([record(other)])
-    until(lambda: len(function.requests) == 2, within_s=0.4)
-    assert function.requests[1].call == other
 
 
 def test_poison_goes_to_dead_letters(log, function, run):
@@ -170,18 +131,6 @@ def test_restart_delivers_unsettled(log, function, run):
     assert _settled(log, source())
 
 
-def test_ordered_restart_waits(log, function, run):
-    """A new event never overtakes one that a dead consumer of an ordered source had in hand."""
-    log.ensure(dead := Group("utterances", source().group, "dead"))
-    log.publish([record("call-1")])
-    assert len(log.read(dead)) == 1
-    log.publish([record("call-1")])
-    run(source(ordered=True), idle_ms=200)
-    until(lambda: len(function.requests) == 2)
-    first, second = (int(each.headers["ce-knativekafkaoffset"]) for each in function.requests)
-    assert first < second
-
-
 def test_dead_consumers_events_arrive(log, function, run):
     """What another dispatcher left in hand when it died is delivered after a while."""
     log.ensure(dead := Group("utterances", source().group, "dead"))
@@ -206,12 +155,12 @@ def test_busy_entry_not_stolen(log, function, run):
 def test_stop_leaves_retries_pending(log, function, run):
     """An event in back-off when the dispatcher stops is neither lost nor a dead letter."""
     function.answers = [500]
-    stopping, readers = run(source(backoff_s=30))
+    reader, stopping = run(source(backoff_s=30))
     log.publish([record()])
     until(lambda: function.requests)
     stopping.set()
-    until(lambda: not any(reader.in_hand for reader in readers))
-    readers[0].join(2)
+    until(lambda: not reader.in_hand)
+    reader.join(2)
     assert len(log.pending(Group("utterances", source().group, "here"))) == 1
     assert log.count("dead-sentiment") == 0
 
@@ -233,18 +182,11 @@ def test_outage_is_told_once(function, caplog):
     stopping = threading.Event()
     away = RedisLog.at(f"redis://127.0.0.1:{free_port()}/0", 0.2)
     deliverer = Deliverer(source(), function.url, stopping)
-    (track,) = tracks(source())
     workers = DeliveryWorkers(source(), deliverer, away, stopping, DispatcherMeters())
-    reader = RedisReader(workers, track, away, consumer="here", stopping=stopping)
+    reader = RedisReader(workers, away, consumer="here", stopping=stopping)
     reader.start()
     time.sleep(1.2)
     stopping.set()
     reader.join(2)
     assert len(caplog.messages) == 1
     assert "event log is away" in caplog.text
-
-
-def test_tracks_follow_ordering():
-    """Ordered is one entry a partition, unordered is 50 over all partitions."""
-    assert tracks(source()) == (Track(tuple(range(PARTITIONS)), IN_FLIGHT),)
-    assert tracks(source(ordered=True)) == tuple(Track((p,), 1) for p in range(PARTITIONS))

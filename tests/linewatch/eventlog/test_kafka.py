@@ -221,17 +221,6 @@ def test_slow_function_keeps_membership(log, told, function, run, monkeypatch):
     assert len(function.requests) == len(_calls(function)) == 70
 
 
-def test_ordered_source_keeps_order(log, told, function, run):
-    """An ordered source delivers a call's events in turn, also those that are retried."""
-    function.answers = [500, 204, 503]
-    _publish(log, told, ["call-1"] * 12)
-    run(dataclasses.replace(told, ordered=True))
-    until(lambda: len(function.requests) == 14, within_s=_SOON_S)
-    offsets = [int(request.headers["ce-knativekafkaoffset"]) for request in function.requests]
-    assert offsets == sorted(offsets)
-    assert function.most_at_once == 1
-
-
 def test_two_members_lose_nothing(log, told, function, run):
     """A second member that joins and leaves again in the middle costs no event."""
     run(told)
