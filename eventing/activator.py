@@ -22,13 +22,13 @@ from flask import Flask, Response, request
 
 from eventing import topology
 from eventing.replica import Replica
-from eventing.sink import answer_problems
 from eventing.topology import Topology
 from linewatch import settings
 from linewatch.errors import NotFound, SettingsError, Unavailable
 from linewatch.eventlog.redis import RedisLog
 from linewatch.sending.connections import connection_pool
 from linewatch.serving.function_lookup import app_of
+from linewatch.serving.problems import answer_problems
 from linewatch.serving.server import Server, log_to_stderr
 from linewatch.settings import setting
 

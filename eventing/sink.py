@@ -18,7 +18,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
 from eventing import topology
 from eventing.metrics import SinkMeters, Taking
@@ -29,16 +29,14 @@ from linewatch.errors import (
     LinewatchError,
     NotFound,
     SettingsError,
-    TooLarge,
     Unavailable,
-    of_status,
-    problem,
 )
 from linewatch.eventlog.choice import open_log
 from linewatch.eventlog.protocol import EventLog
 from linewatch.eventlog.settings import LogSettings
 from linewatch.events import Record
 from linewatch.serving import metrics_text
+from linewatch.serving.problems import answer_problems
 from linewatch.serving.readiness import Readiness
 from linewatch.serving.server import Server, log_to_stderr
 from linewatch.settings import load, setting, whole
@@ -143,25 +141,6 @@ def _counted(meters: SinkMeters, sink: str) -> Iterator[None]:
         meters.count(sink, Taking.REFUSED)
         raise
     meters.count(sink, Taking.TAKEN)
-
-
-def answer_problems(app: Flask) -> None:
-    """Let *app* answer every error as problem JSON."""
-
-    @app.errorhandler(LinewatchError)
-    def _ours(error: LinewatchError) -> tuple[str, int, dict[str, str]]:
-        return problem(error)
-
-    @app.errorhandler(HTTPException)
-    def _flasks(error: HTTPException) -> Response:
-        code = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
-        ours = of_status(code, error.name, error.description or error.name)
-        if isinstance(error, RequestEntityTooLarge):
-            ours = TooLarge(f"send at most {app.config['MAX_CONTENT_LENGTH']} bytes")
-        body, status, headers = problem(ours)
-        kept = dict(error.get_headers())
-        headers |= {name: text for name, text in kept.items() if name == "Allow"}
-        return Response(body, status, headers)
 
 
 def log_of(settings: SinkSettings, sinks: Paths) -> EventLog:

@@ -116,6 +116,19 @@ def test_large_body_is_413(sink):
     assert sink.post("/scores", headers=_headers(), data=whole).status_code == 202
     answer = sink.post("/scores", headers=_headers(), data=whole + b" ")
     assert (answer.status_code, answer.json["status"]) == (413, 413)
+    assert answer.json["detail"] == f"send at most {MOST_BYTES} bytes"
+
+
+def test_own_fault_tells_nothing(log, caplog):
+    """An unexpected error is a 500 problem; neither answer nor log quotes what was sent."""
+
+    def fail(*_):
+        raise ValueError("card number 4111")
+
+    answer = create(log, _SINKS, fail).test_client().post("/scores", headers=_headers(), data=b"{}")
+    assert (answer.status_code, answer.json["title"]) == (500, "Internal error")
+    assert "ValueError" in caplog.text
+    assert "4111" not in answer.text + caplog.text
 
 
 def test_unknown_paths_are_problems(sink):
