@@ -147,6 +147,23 @@ def test_functions_find_no_files_outside():
     assert found == []
 
 
+def test_deploy_needs_no_library():
+    """The deploy imports Python's own library and ours only: it runs without the environment."""
+    reached = {name for name in source.modules() if name.startswith("infra.deploy.")}
+    waiting = list(reached)
+    while waiting:
+        new = source.imported(source.modules()[waiting.pop()]) - reached
+        reached |= new
+        waiting += new
+    known = sys.stdlib_module_names | {"infra", "linewatch"}
+    libraries = {
+        name: module.libraries - typing_only(module) - known
+        for name, module in source.modules().items()
+        if name in reached
+    }
+    assert {name: found for name, found in libraries.items() if found} == {}
+
+
 def test_browser_is_for_tests():
     """Playwright drives a browser for tests, and nothing that ships imports it."""
     found = [str(m.path) for m in source.modules().values() if "playwright" in m.libraries]

@@ -13,10 +13,10 @@ from infra.deploy import checks, options, overlay, removal
 from infra.deploy.cluster import Cluster
 from infra.deploy.deployment import dashboard, deploy, dry_run
 from infra.deploy.kubectl import Kubectl
-from infra.deploy.objects import Object
 from infra.deploy.options import Options
 from infra.deploy.progress import Progress
 from infra.deploy.served import Served
+from infra.manifests.objects import Object
 from linewatch.errors import LinewatchError
 
 _FAILED: Final = 1

@@ -8,8 +8,8 @@ from typing import Final
 
 from infra.deploy import room, secrets
 from infra.deploy.kubectl import CommandFailed, Kubectl
-from infra.deploy.objects import Object, at, kind, name
 from infra.deploy.served import Served
+from infra.manifests.objects import Object, at, kubectl_kind, name
 from linewatch.errors import SettingsError
 
 _DEFAULT: Final = (
@@ -64,7 +64,7 @@ def _storage_faults(kubectl: Kubectl, objects: Sequence[Object]) -> Iterator[str
     claims = [
         f"{name(claim)}-{name(each)}-0"
         for each in objects
-        if kind(each) == "statefulset"
+        if kubectl_kind(each) == "statefulset"
         for claim in at(each, "spec", "volumeClaimTemplates") or ()
         if not at(claim, "spec", "storageClassName")
     ]
@@ -92,7 +92,7 @@ def _is_default(storage_class: Object) -> bool:
 def _broker_faults(kubectl: Kubectl, objects: Sequence[Object]) -> Iterator[str]:
     for each in objects:
         config = at(each, "spec", "config")
-        if kind(each) != "broker" or at(config, "kind") != "ConfigMap":
+        if kubectl_kind(each) != "broker" or at(config, "kind") != "ConfigMap":
             continue
         where = config.get("namespace") or kubectl.namespace
         elsewhere = kubectl.elsewhere(where)
@@ -108,7 +108,7 @@ def _sink_faults(kubectl: Kubectl, objects: Sequence[Object]) -> Iterator[str]:
     plain = [
         each
         for each in objects
-        if kind(each) == "kafkasink" and at(each, "spec", "numPartitions") is None
+        if kubectl_kind(each) == "kafkasink" and at(each, "spec", "numPartitions") is None
     ]
     for each in topic_owners(kubectl, plain):
         yield (
@@ -120,7 +120,7 @@ def _sink_faults(kubectl: Kubectl, objects: Sequence[Object]) -> Iterator[str]:
 
 def topic_owners(kubectl: Kubectl, objects: Sequence[Object]) -> list[Object]:
     """Return the KafkaSinks among *objects* that, as they are there, would delete their topic."""
-    sinks = [each for each in objects if kind(each) == "kafkasink"]
+    sinks = [each for each in objects if kubectl_kind(each) == "kafkasink"]
     live = kubectl.live(sinks) if sinks else []
     return [
         each

@@ -9,8 +9,8 @@ from typing import Final
 from infra.deploy import diagnosis, readiness
 from infra.deploy.diagnosis import Waiting
 from infra.deploy.kubectl import CommandFailed, Kubectl
-from infra.deploy.objects import Object, kind, title
 from infra.deploy.progress import Progress
+from infra.manifests.objects import Object, kubectl_kind, title
 from linewatch.errors import LinewatchError
 
 _EVERY_S: Final = 2.0
@@ -53,7 +53,7 @@ class Cluster:
 
     def apply(self, objects: Sequence[Object]) -> None:
         """Make *objects* as they are wanted; a Job is made anew, for none can be changed."""
-        jobs = [title(each) for each in objects if kind(each) == "job"]
+        jobs = [title(each) for each in objects if kubectl_kind(each) == "job"]
         if jobs:
             self.kubectl.text("delete", "--ignore-not-found", *jobs)
         for pause_s in _PAUSES_S:
@@ -97,7 +97,7 @@ class Cluster:
         for wanted in objects:
             found = live.get(title(wanted))
             lack = readiness.lack(wanted, found)
-            if kind(wanted) == "job" and not lack:
+            if kubectl_kind(wanted) == "job" and not lack:
                 self._done.add(title(wanted))
             if lack and title(wanted) not in self._done:
                 yield Waiting(wanted, found, lack)

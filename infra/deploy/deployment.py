@@ -7,9 +7,9 @@ from typing import Final
 
 from infra.deploy.cluster import Cluster
 from infra.deploy.kubectl import Kubectl
-from infra.deploy.objects import Object, at, every, kind, name, title
 from infra.deploy.progress import Progress
 from infra.deploy.stages import stages
+from infra.manifests.objects import Object, at, every, kubectl_kind, name, title
 
 _DASHBOARD: Final = "dashboard"
 _PORT: Final = 8501
@@ -72,7 +72,7 @@ def dry_run(kubectl: Kubectl, objects: Sequence[Object]) -> str:
     """Have the API server judge *objects*, and change nothing; return what it would do."""
     if kubectl.objects("namespace", kubectl.namespace, "--ignore-not-found"):
         # A Job is made anew, which a dry run cannot show.
-        jobs = {title(each) for each in kubectl.live(objects) if kind(each) == "job"}
+        jobs = {title(each) for each in kubectl.live(objects) if kubectl_kind(each) == "job"}
         return kubectl.apply([each for each in objects if title(each) not in jobs], _DRY)
     # In a namespace that is not there nothing can be judged.
     return kubectl.elsewhere(_ELSEWHERE).apply([_moved(each) for each in objects], _DRY)

@@ -8,8 +8,8 @@ from typing import Final
 
 from infra.deploy import pods, readiness
 from infra.deploy.kubectl import CommandFailed, Kubectl
-from infra.deploy.objects import Object, at, kind, owns, title
-from infra.deploy.pods import Trouble
+from infra.deploy.pods import Trouble, owns
+from infra.manifests.objects import Object, at, kubectl_kind, title
 
 #: After the pods' own troubles, in the order in which they depend on each other.
 _KINDS: Final = (
@@ -56,7 +56,7 @@ def condition(kubectl: Kubectl, waiting: Sequence[Waiting]) -> str:
     found = _trouble(kubectl, waiting)
     if found is None:
         first = min(waiting, key=_rank)
-        mend = _MEND.get(kind(first.wanted), _MEND_ANY).format(namespace=kubectl.namespace)
+        mend = _MEND.get(kubectl_kind(first.wanted), _MEND_ANY).format(namespace=kubectl.namespace)
         if _NO_IMAGE in first.lack:
             mend = _MEND_POD[pods.IMAGE]
         return f"{title(first.wanted)}: {first.lack}\n  -> {mend}"
@@ -66,7 +66,7 @@ def condition(kubectl: Kubectl, waiting: Sequence[Waiting]) -> str:
 
 
 def _rank(waiting: Waiting) -> tuple[bool, int]:
-    what = kind(waiting.wanted)
+    what = kubectl_kind(waiting.wanted)
     place = _KINDS.index(what) if what in _KINDS else len(_KINDS)
     return _NO_IMAGE not in waiting.lack, place
 
@@ -104,7 +104,7 @@ def _made_of(pod: Object) -> list[str]:
 
 def _is_passing(waiting: Waiting, trouble: Trouble) -> bool:
     """A Job's pod is never ready: what runs there is no trouble."""
-    return kind(waiting.wanted) == "job" and trouble.rank == pods.SILENT
+    return kubectl_kind(waiting.wanted) == "job" and trouble.rank == pods.SILENT
 
 
 def _told(kubectl: Kubectl, trouble: Trouble) -> str:

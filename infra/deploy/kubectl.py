@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from infra.deploy.objects import Object
+from infra.manifests.objects import Object
 from linewatch.errors import LinewatchError
 
 _REQUEST_S: Final = 30

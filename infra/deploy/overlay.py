@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from infra.deploy.kubectl import Kubectl
-from infra.deploy.objects import Object, at, kind, name, template
+from infra.manifests.objects import Object, at, kubectl_kind, name, template
 from linewatch.errors import SettingsError
 
 INFRA: Final = Path(__file__).resolve().parents[1]
@@ -97,7 +97,7 @@ def _patches(brokers: str) -> Sequence[Mapping[str, Any]]:
 def _image(objects: Sequence[Object]) -> str:
     """Return the name, without tag and digest, of the image that all roles share."""
     for each in objects:
-        if (kind(each), name(each)) == _IMAGE_OF:
+        if (kubectl_kind(each), name(each)) == _IMAGE_OF:
             containers = at(template(each), "spec", "containers") or [{}]
             return image_fields(str(containers[0].get("image", "")))["newName"]
     raise SettingsError("--image: the overlay has no Knative Service decoder whose image to change")

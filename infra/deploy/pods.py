@@ -1,4 +1,4 @@
-"""Why a pod does not do its work, by what its status tells."""
+"""The pods of an object: how many, which, and why one does not work, by what its status says."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from infra.deploy.objects import Object, at, name
 from infra.deploy.readiness import condition
+from infra.manifests.objects import Object, at, kubectl_kind, name, template
 
+SERVICE_LABEL: Final = "serving.knative.dev/service"
+_MIN_SCALE: Final = "autoscaling.knative.dev/min-scale"
+_JOB: Final = "job-name"
+_SOURCE: Final = "sources.knative.dev/containerSource"
 #: From the most fundamental on: what is wrong further down may follow from what is wrong above.
 IMAGE, CONFIG, ROOM, CRASH, SILENT = range(5)
 _IMAGE: Final = {
@@ -26,6 +30,27 @@ class Trouble:
     pod: str
     container: str
     told: str
+
+
+def pod_count(of: Object) -> int:
+    """Return how many pods it has at least while it works; a function at zero has to wake."""
+    if kubectl_kind(of) == "ksvc":
+        return max(1, int(at(template(of), "metadata", "annotations", _MIN_SCALE) or 0))
+    wanted = at(of, "spec", "replicas")
+    return 1 if wanted is None else int(wanted)
+
+
+def owns(of: Object, pod: Object) -> bool:
+    """Tell whether *pod* is one of those that *of* makes."""
+    labels = at(pod, "metadata", "labels") or {}
+    what = kubectl_kind(of)
+    if what in {"ksvc", "job", "containersource"}:
+        label = {"ksvc": SERVICE_LABEL, "job": _JOB, "containersource": _SOURCE}[what]
+        return bool(labels.get(label) == name(of))
+    if what == "cronjob":
+        return str(labels.get(_JOB, "")).startswith(f"{name(of)}-")
+    selector = at(of, "spec", "selector", "matchLabels") or {}
+    return bool(selector) and selector.items() <= labels.items()
 
 
 def troubles(pod: Object) -> Iterator[Trouble]:

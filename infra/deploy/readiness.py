@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from infra.deploy.objects import Object, at, is_knative, kind
+from infra.manifests.objects import Object, at, group, kubectl_kind
 
+#: How the API groups end whose objects Knative's controllers look after.
+_KNATIVE: Final = "knative.dev"
 ABSENT: Final = "is not there"
 UNSEEN: Final = "no controller has looked at it yet"
 
@@ -14,12 +16,12 @@ def lack(wanted: Object, live: Object | None) -> str:
     """Return what *wanted* still waits for, given what is there of it; "" when it is Ready."""
     if live is None:
         return ABSENT
-    what = kind(wanted)
+    what = kubectl_kind(wanted)
     if what == "job":
         return _job_lack(live)
     if what in {"deployment", "statefulset"}:
         return UNSEEN if not _is_seen(live) else _replicas_lack(live)
-    if is_knative(wanted):
+    if group(wanted).endswith(_KNATIVE):
         return UNSEEN if not _is_seen(live) else _condition_lack(live)
     return ""
 

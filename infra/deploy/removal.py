@@ -8,9 +8,10 @@ from typing import Final
 from infra.deploy.checks import topic_owners
 from infra.deploy.cluster import Cluster
 from infra.deploy.kubectl import Kubectl, listed
-from infra.deploy.objects import SERVICE_LABEL, Object, at, kind, name
+from infra.deploy.pods import SERVICE_LABEL
 from infra.deploy.progress import Progress
 from infra.deploy.stages import stages
+from infra.manifests.objects import Object, at, kubectl_kind, name
 
 _KEPT: Final = {"namespace", "persistentvolumeclaim"}
 _TOPICS: Final = "linewatch-topics"
@@ -46,14 +47,14 @@ def remove(cluster: Cluster, objects: Sequence[Object], progress: Progress) -> N
 
 def _delete(kubectl: Kubectl, objects: Sequence[Object]) -> None:
     # A binding that goes before its function makes a new revision of it.
-    gone = [each for each in reversed(objects) if kind(each) not in _KEPT]
+    gone = [each for each in reversed(objects) if kubectl_kind(each) not in _KEPT]
     if gone:
         kubectl.text("delete", "--ignore-not-found", "--filename=-", stdin=listed(gone))
 
 
 def _function_pods(kubectl: Kubectl, objects: Sequence[Object]) -> list[str]:
     """Return the pods of functions that still end; until then they need the store."""
-    services = {name(each) for each in objects if kind(each) == "ksvc"}
+    services = {name(each) for each in objects if kubectl_kind(each) == "ksvc"}
     return [
         f"pod/{name(each)}"
         for each in kubectl.objects("pods", f"--selector={SERVICE_LABEL}")
@@ -68,7 +69,7 @@ def kept(kubectl: Kubectl, objects: Sequence[Object]) -> list[str]:
     topics = sorted(
         topic
         for each in objects
-        if (kind(each), name(each)) == ("configmap", _TOPICS)
+        if (kubectl_kind(each), name(each)) == ("configmap", _TOPICS)
         for topic in each["data"]
     )
     stays = ", ".join([f"namespace {kubectl.namespace}", *claims, *names])

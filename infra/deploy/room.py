@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from infra.deploy.objects import Object, at, kind, name, owns, pod_count, template
+from infra.deploy.pods import owns, pod_count
+from infra.manifests.objects import Object, at, kubectl_kind, name, part, template
 
 _QUANTITY: Final = re.compile(r"([0-9.]+(?:[eE][+-]?\d+)?)(m|k|[KMGTP]i|[MGTP]|)")
 _UNITS: Final = {
@@ -86,8 +87,8 @@ def wanted(objects: Iterable[Object], beside: Room) -> list[tuple[str, Room]]:
     found = []
     for each in objects:
         pods = template(each)
-        if pods is not None and kind(each) not in _PASSING:
-            one = asked(pods["spec"]) + (beside if kind(each) == "ksvc" else Room())
+        if pods is not None and kubectl_kind(each) not in _PASSING:
+            one = asked(part(pods, "spec")) + (beside if kubectl_kind(each) == "ksvc" else Room())
             found += [(name(each), one)] * pod_count(each)
     return found
 

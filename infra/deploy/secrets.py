@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from infra.deploy.kubectl import Kubectl
-from infra.deploy.objects import Object, at, every, kind, name, pod_count, template
+from infra.deploy.pods import pod_count
+from infra.manifests.objects import Object, at, every, kubectl_kind, name, template
 
 _KEYS: Final = "{{range $key, $_ := .data}}{{$key}} {{end}}"
 _TOKENS: Final = (
@@ -32,7 +33,7 @@ def named(objects: Iterable[Object]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     brought = set()
     for each in objects:
-        if kind(each) == "secret":
+        if kubectl_kind(each) == "secret":
             brought.add(name(each))
         elif not (template(each) and pod_count(each) == 0):
             for secret, keys in _named_by(each):

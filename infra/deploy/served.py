@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from infra.deploy.kubectl import CommandFailed, Kubectl
-from infra.deploy.objects import Object
+from infra.manifests.objects import Object
 
 SOURCES: Final = "sources.knative.dev"
 #: What brings a kind: the first that fits of group and kind.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from infra.deploy.objects import Object, kind, name, title
+from infra.manifests.objects import Object, kubectl_kind, name, title
 
 #: The simulated lines.
 LINES: Final = "deployment/gateway"
@@ -53,13 +53,13 @@ def stages(objects: Iterable[Object]) -> Stages:
 def _stage(of: Object) -> str:
     if title(of) == LINES:
         return "lines"
-    if kind(of) in _GROUND:
+    if kubectl_kind(of) in _GROUND:
         return "ground"
-    return "sinks" if kind(of) in _SINKS else "road"
+    return "sinks" if kubectl_kind(of) in _SINKS else "road"
 
 
 def _rank(of: Object) -> tuple[int, int, str]:
-    what = kind(of)
+    what = kubectl_kind(of)
     first = _FIRST.index(what) if what in _FIRST else len(_FIRST)
     # A function that starts after its binding has its sink from the first revision on.
     return first, what != "sinkbinding", name(of)

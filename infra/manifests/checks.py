@@ -19,7 +19,8 @@ from eventing import topology
 from infra.manifests import kustomize, network, pod_rules, rendered, roles
 from infra.manifests.folders import EVENTING, KUSTOMIZATION, ROOT, Folders
 from infra.manifests.kustomize import Command
-from infra.manifests.manifest import Manifest, parse, part
+from infra.manifests.manifest import Manifest, parse
+from infra.manifests.objects import part
 from infra.manifests.references import Served
 from linewatch.errors import SettingsError
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import yaml
 
-from infra.manifests.manifest import Body, Manifest, parse
+from infra.manifests.manifest import Manifest, parse
+from infra.manifests.objects import Object
 from linewatch.errors import SettingsError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -54,7 +55,7 @@ class Folders:
                 yield f"{here}/{name}: {KUSTOMIZATION} does not name it"
             yield from self._patch_faults(folder, listed)
 
-    def _patch_faults(self, folder: Path, listed: Body) -> Iterator[str]:
+    def _patch_faults(self, folder: Path, listed: Object) -> Iterator[str]:
         """Say which target is nowhere: kustomize says nothing. A component's are its user's."""
         if listed.get("kind") == "Component":
             return
@@ -66,7 +67,7 @@ class Folders:
                 yield f"{here}: no {target.get('kind')} {target.get('name', '')} to patch"
 
 
-def _list(file: Path, root: Path) -> Body:
+def _list(file: Path, root: Path) -> Object:
     text = file.read_text()
     if not text.startswith("# "):
         raise SettingsError(f"{file.relative_to(root)}: the first line must say what it is for")
@@ -77,15 +78,15 @@ def _list(file: Path, root: Path) -> Body:
     return listed if isinstance(listed, dict) else {}
 
 
-def _taken(listed: Body) -> list[str]:
+def _taken(listed: Object) -> list[str]:
     return [*listed.get("resources", ()), *listed.get("components", ())]
 
 
-def _patch_files(listed: Body) -> list[str]:
+def _patch_files(listed: Object) -> list[str]:
     return [patch["path"] for patch in listed.get("patches", ()) if "path" in patch]
 
 
-def _hits(target: Body, manifest: Manifest) -> bool:
+def _hits(target: Object, manifest: Manifest) -> bool:
     return all(
         re.fullmatch(str(target[name]), getattr(manifest, name))
         for name in ("group", "kind", "name")

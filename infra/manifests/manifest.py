@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
+from infra.manifests.objects import Object, group, is_ksvc, name, part, template
 from linewatch.errors import SettingsError
 
-SERVING: Final = "serving.knative.dev"
-_CRON: Final = "CronJob"
-#: What makes pods, of spec.template; a CronJob makes Jobs, of spec.jobTemplate.
-_WORKLOADS: Final = {"Deployment", "StatefulSet", "Job", _CRON, "ContainerSource"}
 #: libyaml's reader, ten times as fast, where PyYAML was built with it.
 LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 ROLE: Final = "app.kubernetes.io/name"
-Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One object, and the *file* it is told in."""
+    """One object, and the *file* that it lies in."""
 
     file: str
-    body: Body
+    body: Object
 
     @property
     def kind(self) -> str:
@@ -35,8 +31,7 @@ class Manifest:
     @property
     def group(self) -> str:
         """The group of its API; "" is Kubernetes' own."""
-        group, slash, _ = str(self.body.get("apiVersion", "")).partition("/")
-        return group if slash else ""
+        return group(self.body)
 
     @property
     def version(self) -> str:
@@ -46,58 +41,51 @@ class Manifest:
     @property
     def name(self) -> str:
         """Its name."""
-        return str(self.metadata.get("name", ""))
+        return name(self.body)
 
     @property
-    def metadata(self) -> Body:
+    def metadata(self) -> Object:
         """Its metadata."""
         return part(self.body, "metadata")
 
     @property
-    def spec(self) -> Body:
+    def spec(self) -> Object:
         """Its spec."""
         return part(self.body, "spec")
 
     @property
     def is_ksvc(self) -> bool:
         """Whether it is a Service of Knative."""
-        return (self.kind, self.group) == ("Service", SERVING)
+        return is_ksvc(self.body)
 
     @property
-    def pod(self) -> Body | None:
+    def pod(self) -> Object | None:
         """The spec of the pods it makes, if it makes any."""
-        makes = self.is_ksvc or self.kind in _WORKLOADS
-        return part(self.template, "spec") if makes else None
+        found = template(self.body)
+        return None if found is None else part(found, "spec")
 
     @property
-    def template(self) -> Body:
+    def template(self) -> Object:
         """The template of the pods it makes."""
-        job = part(part(self.spec, "jobTemplate"), "spec") if self.kind == _CRON else self.spec
-        return part(job, "template")
+        return template(self.body) or {}
 
     @property
     def role(self) -> str:
         """Which of our roles its pods have."""
-        return role_of(part(part(self.template, "metadata"), "labels"))
+        return role_of(part(self.template, "metadata", "labels"))
 
     @property
-    def containers(self) -> Iterator[Body]:
+    def containers(self) -> Iterator[Object]:
         """Every container of its pods, those that run first too."""
         pod = self.pod or {}
         yield from (*pod.get("initContainers", ()), *pod.get("containers", ()))
 
     def __str__(self) -> str:
-        """Say where it is, for whoever has to mend it."""
+        """Say what it is and where, so that it can be mended."""
         return f"{self.file}: {self.kind} {self.name}"
 
 
-def part(of: Body, name: str) -> Body:
-    """Return the object *name* of an object, empty where there is none."""
-    found = of.get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
-def role_of(labels: Body) -> str:
+def role_of(labels: Object) -> str:
     """Return which of our roles a pod with *labels* has."""
     return str(labels.get(ROLE, ""))
 
@@ -106,7 +94,7 @@ def parse(text: str, file: str) -> list[Manifest]:
     """Return the objects of *text*, read from *file*.
 
     Raises:
-        SettingsError: it is no YAML, or a document is no object.
+        SettingsError: it is not YAML, or a document is not an object.
     """
     try:
         documents = [each for each in yaml.load_all(text, LOADER) if each is not None]

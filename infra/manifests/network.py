@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from infra.manifests.manifest import ROLE, Body, Manifest, part, role_of
+from infra.manifests.manifest import ROLE, Manifest, role_of
+from infra.manifests.objects import Object, part
 
 #: The queue-proxy's doors, its drain, and what the autoscaler reads.
 _QUEUE_PROXY: Final = (8012, 8013, 8022, 9090)
@@ -122,7 +123,7 @@ def _report_edges(role: str, argument: str) -> Iterator[Edge]:
     return _edges(role, str(url.hostname), _APP) if url.scheme == "http" else iter(())
 
 
-def _redis_edges(role: str, value_from: Body) -> Iterator[Edge]:
+def _redis_edges(role: str, value_from: Object) -> Iterator[Edge]:
     """A URL that is a secret names a Redis elsewhere: ours asks for no password."""
     if "secretKeyRef" in value_from:
         return _edges(role, "redis-elsewhere", _REDIS_ELSEWHERE)
@@ -137,12 +138,12 @@ def _reference_edges(manifest: Manifest) -> Iterator[Edge]:
     if manifest.kind == "ContainerSource":
         yield from _event_edges(manifest.role, part(spec, "sink"))
     if manifest.kind in {"KafkaSource", "Trigger"}:
-        for target in (part(spec, "subscriber"), part(part(spec, "delivery"), "deadLetterSink")):
+        for target in (part(spec, "subscriber"), part(spec, "delivery", "deadLetterSink")):
             if _is_service(part(target, "ref")):
                 yield from _event_edges("eventing", target)
 
 
-def _event_edges(source: str, destination: Body) -> Iterator[Edge]:
+def _event_edges(source: str, destination: Object) -> Iterator[Edge]:
     ref = part(destination, "ref")
     if _is_service(ref):
         return _edges(source, str(ref["name"]), _APP)
@@ -151,7 +152,7 @@ def _event_edges(source: str, destination: Body) -> Iterator[Edge]:
     return _edges(source, "eventing", _APP)
 
 
-def peer(name: str, roles: Sequence[str]) -> Body | None:
+def peer(name: str, roles: Sequence[str]) -> Object | None:
     """Return what a rule calls *name*, one of *roles* or a part; none for what is outside."""
     if name in roles:
         return {"podSelector": {"matchLabels": {ROLE: name}}}
@@ -164,7 +165,7 @@ def peer(name: str, roles: Sequence[str]) -> Body | None:
     return {"namespaceSelector": {"matchExpressions": [wanted]}}
 
 
-def _is_service(ref: Body) -> bool:
+def _is_service(ref: Object) -> bool:
     """Tell a plain Service: an event for it goes straight to its pods."""
     return (ref.get("apiVersion"), ref.get("kind")) == ("v1", "Service")
 
@@ -183,7 +184,7 @@ def _allowed(policies: Iterable[Manifest], way: str) -> Iterator[Edge]:
                     yield Edge(role, other, port) if way == "egress" else Edge(other, role, port)
 
 
-def _peers(rule: Body, way: str, blocks: str) -> Iterator[tuple[str, int]]:
+def _peers(rule: Object, way: str, blocks: str) -> Iterator[tuple[str, int]]:
     """Say whom a rule lets through at which port; *blocks* is who answers at address ranges."""
     for port in _ports(rule):
         others = rule.get("from" if way == "ingress" else "to") or [{"outside": port}]
@@ -191,11 +192,11 @@ def _peers(rule: Body, way: str, blocks: str) -> Iterator[tuple[str, int]]:
             yield other, port
 
 
-def _ports(rule: Body) -> list[int]:
+def _ports(rule: Object) -> list[int]:
     return [each["port"] for each in rule.get("ports", ())]
 
 
-def _named(peer: Body, blocks: str) -> Iterator[str]:
+def _named(peer: Object, blocks: str) -> Iterator[str]:
     """Say who a peer of a rule is; one that we cannot name is a fault of its own."""
     if "outside" in peer:
         yield _OUTSIDE.get(peer["outside"], "anybody")
@@ -203,18 +204,18 @@ def _named(peer: Body, blocks: str) -> Iterator[str]:
         yield blocks
     elif set(peer) == {"podSelector"}:
         yield from _selected(part(peer, "podSelector")) or ["every pod"]
-    elif _VIEWERS in part(part(peer, "namespaceSelector"), "matchLabels"):
+    elif _VIEWERS in part(peer, "namespaceSelector", "matchLabels"):
         yield "viewers"
     else:
         for namespace in _values(part(peer, "namespaceSelector")):
             yield _PARTS.get(namespace, f"namespace {namespace}")
 
 
-def _selected(selector: Body) -> list[str]:
+def _selected(selector: Object) -> list[str]:
     role = role_of(part(selector, "matchLabels"))
     return [role] if role else _values(selector)
 
 
-def _values(selector: Body) -> list[str]:
+def _values(selector: Object) -> list[str]:
     expressions: Any = selector.get("matchExpressions", ())
     return [value for each in expressions for value in each.get("values", ())]

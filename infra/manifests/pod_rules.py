@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from infra.manifests.manifest import Body, Manifest, part
+from infra.manifests.manifest import Manifest
+from infra.manifests.objects import Object, part
 
 _AUTOSCALING: Final = "autoscaling.knative.dev/"
 #: It holds calls: fewer pods than one, or a door that picks pods at random, would hurt them.
@@ -48,7 +49,7 @@ def faults(manifest: Manifest) -> Iterator[str]:
     yield from (f"{manifest}: {each}" for each in found)
 
 
-def _pod_faults(pod: Body) -> Iterator[str]:
+def _pod_faults(pod: Object) -> Iterator[str]:
     if not pod.get("serviceAccountName"):
         yield "name a serviceAccountName of its own"
     if pod.get("automountServiceAccountToken") is not False:
@@ -65,7 +66,7 @@ def _pod_faults(pod: Body) -> Iterator[str]:
             yield f"volume {volume['name']}: set emptyDir.sizeLimit"
 
 
-def _container_faults(container: Body) -> Iterator[str]:
+def _container_faults(container: Object) -> Iterator[str]:
     security = part(container, "securityContext")
     for name, wanted in _RESTRICTED.items():
         if security.get(name) != wanted:
@@ -81,7 +82,7 @@ def _container_faults(container: Body) -> Iterator[str]:
         yield "set imagePullPolicy: IfNotPresent"
 
 
-def _secret_faults(pod: Body, container: Body) -> Iterator[str]:
+def _secret_faults(pod: Object, container: Object) -> Iterator[str]:
     secrets = {each["name"] for each in pod.get("volumes", ()) if "secret" in each}
     mounts = container.get("volumeMounts", ())
     places = tuple(f"{each['mountPath']}/" for each in mounts if each["name"] in secrets)
@@ -94,7 +95,7 @@ def _secret_faults(pod: Body, container: Body) -> Iterator[str]:
             yield f"{each['name']} must lie in a Secret that is mounted"
 
 
-def _probe_faults(container: Body) -> Iterator[str]:
+def _probe_faults(container: Object) -> Iterator[str]:
     for probe in ("readinessProbe", "livenessProbe"):
         if not container.get(probe):
             yield f"set {probe}"
@@ -131,7 +132,7 @@ def _stateful_faults(manifest: Manifest) -> Iterator[str]:
         yield "set scale-down-delay: each pod that leaves moves its calls"
 
 
-def _scaling(annotations: Body) -> dict[str, str]:
+def _scaling(annotations: Object) -> dict[str, str]:
     return {
         name.removeprefix(_AUTOSCALING): str(text)
         for name, text in annotations.items()
@@ -139,5 +140,5 @@ def _scaling(annotations: Body) -> dict[str, str]:
     }
 
 
-def _annotations(manifest: Manifest) -> Body:
-    return part(part(manifest.template, "metadata"), "annotations")
+def _annotations(manifest: Manifest) -> Object:
+    return part(manifest.template, "metadata", "annotations")

@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Final
 from urllib.parse import urlsplit
 
-from infra.deploy.objects import every
-from infra.manifests.manifest import Body, Manifest, part, role_of
+from infra.manifests.manifest import Manifest, role_of
+from infra.manifests.objects import Object, every, part
 
 #: The Secrets that docs/cluster.md asks the owner of an installation to make, with their keys.
 OWNERS_SECRETS: Final[Mapping[str, frozenset[str]]] = {
@@ -65,7 +65,7 @@ class References:
     def _known(self) -> Mapping[tuple[str, str, str, str], Manifest]:
         return {(each.group, each.kind, _home(each), each.name): each for each in self.manifests}
 
-    def _resolve(self, manifest: Manifest, ref: Body) -> Manifest | None:
+    def _resolve(self, manifest: Manifest, ref: Object) -> Manifest | None:
         at = Manifest("", ref)
         namespace = str(ref.get("namespace") or _home(manifest))
         return self._find(at.kind, ref.get("name"), namespace, at.group)
@@ -77,7 +77,7 @@ class References:
                 fault = self._destination_fault(manifest, destination)
                 yield from [f"{where}: {fault}"] if fault else []
 
-    def _destination_fault(self, manifest: Manifest, destination: Body) -> str:
+    def _destination_fault(self, manifest: Manifest, destination: Object) -> str:
         ref, uri = part(destination, "ref"), str(destination.get("uri", ""))
         if not ref:
             return "" if _URL.match(uri) else "names neither an object nor a URL"
@@ -175,7 +175,7 @@ class References:
         }
 
 
-def under(value: object, name: str) -> Iterator[Body]:
+def under(value: object, name: str) -> Iterator[Object]:
     """Yield every object that is called *name*, however deep in *value* it lies."""
     return (each for each in every(value, name) if isinstance(each, Mapping))
 
@@ -184,12 +184,12 @@ def _home(manifest: Manifest) -> str:
     return str(manifest.metadata.get("namespace", ""))
 
 
-def _missing(ref: Body) -> str:
+def _missing(ref: Object) -> str:
     where = f" in namespace {ref['namespace']}" if ref.get("namespace") else ""
     return f"there is no {ref.get('kind')} {ref.get('name')} of {ref.get('apiVersion')}{where}"
 
 
-def _items(mounted: Body) -> Iterator[object]:
+def _items(mounted: Object) -> Iterator[object]:
     """Yield each key that a volume names; None stands for all, where it names none."""
     if mounted:
         yield from [each.get("key") for each in mounted.get("items", ())] or [None]

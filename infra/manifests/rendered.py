@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from eventing.topology import PUBLISHES
-from infra.manifests.manifest import Body, Manifest, part
+from infra.manifests.manifest import Manifest
+from infra.manifests.objects import Object, part
 from infra.manifests.references import References, Served, under
 
 NAMESPACE: Final = "linewatch"
@@ -43,7 +44,7 @@ def _namespace_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
             yield f"{each}: lies in {lies or 'no namespace'}, not in {NAMESPACE}"
 
 
-def _data(manifests: Sequence[Manifest], name: str) -> Body:
+def _data(manifests: Sequence[Manifest], name: str) -> Object:
     for each in manifests:
         if (each.kind, each.name) == ("ConfigMap", name):
             return part(each.body, "data")
@@ -135,7 +136,7 @@ def _publishes(source: Manifest) -> bool:
 
 def _fed(manifest: Manifest, where: str) -> str:
     """Return the Knative Service that *manifest* sends events to, "" where it is none."""
-    at = Manifest("", part(part(manifest.spec, where), "ref"))
+    at = Manifest("", part(manifest.spec, where, "ref"))
     return str(at.body.get("name", "")) if at.is_ksvc else ""
 
 

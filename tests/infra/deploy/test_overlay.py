@@ -8,8 +8,8 @@ import pytest
 
 from infra.deploy import overlay
 from infra.deploy.kubectl import CommandFailed, Kubectl
-from infra.deploy.objects import at, name
 from infra.deploy.overlay import Changes
+from infra.manifests.objects import at, name
 from linewatch.errors import SettingsError
 from tests.infra.deploy.played import deployment
 
