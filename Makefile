@@ -1,6 +1,6 @@
 # Linewatch. `make` alone lists what there is to make.
 .DEFAULT_GOAL := help
-.PHONY: help image demo deploy test check lint types style roles settings workflows release-check manifests bench chaos chaos-long chaos-demo attack cluster-test cluster-bench model lock clean install install-dev
+.PHONY: help image demo deploy test check lint types style roles settings workflows release-check sbom manifests bench chaos chaos-long chaos-demo attack cluster-test cluster-bench model lock clean install install-dev
 export PYTHONPATH := functions:.
 export LINES ?= 8
 export LOG ?= redis
@@ -21,6 +21,7 @@ METRICS := tests/support/style_metrics.py
 # The lock takes no release younger than a week.
 LOCK_BEFORE ?= $(shell date -u -d '7 days ago' +%F)
 UV := .linewatch/uv/bin/uv
+SPDX_TOOLS := 0.8.5
 COMPILE = $(UV) pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes \
 	--exclude-newer $(LOCK_BEFORE) --only-binary :all: --no-binary srt --custom-compile-command 'make lock' \
 	$(addprefix --extra ,serve decoder board eventing dashboard tracing local)
@@ -89,6 +90,13 @@ workflows: ## check the hosted runner's workflow files (needs Go)
 release-check: install-dev ## say what keeps this tree from being released: version, changelog, lock, work tree
 	@$(PYTHON) -m infra.release_check
 	@$(PYTHON) -m pytest tests/test_architecture.py -k lock
+
+sbom: install ## write build/sbom.spdx.json: what the lock pins, validated by the SPDX project's tool
+	@mkdir -p build
+	@$(PYTHON) -m infra.sbom > build/sbom.spdx.json
+	@python3 -m venv .linewatch/spdx
+	@.linewatch/spdx/bin/pip install --quiet spdx-tools==$(SPDX_TOOLS)
+	@.linewatch/spdx/bin/pyspdxtools --infile build/sbom.spdx.json
 
 manifests: install-dev
 	$(PYTHON) -m eventing.topology
