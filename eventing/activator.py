@@ -103,18 +103,18 @@ class ActivatorSettings:
 
 
 class Activator:
-    """The replicas of all functions, and what the dashboard is told of them."""
+    """The replicas of all functions, and what the dashboard shows of them."""
 
     def __init__(
         self,
-        told: ActivatorSettings,
+        chosen: ActivatorSettings,
         known: Topology,
         env: Mapping[str, str],
         event_log: RedisLog,
     ) -> None:
-        self._told = told
+        self._settings = chosen
         self._known = known
-        self.functions = told.functions or {name: app_of(name) for name in known.functions}
+        self.functions = chosen.functions or {name: app_of(name) for name in known.functions}
         self._env = env
         self._log = event_log
         self._replicas: dict[str, Replica] = {}
@@ -130,7 +130,7 @@ class Activator:
                 name,
                 target,
                 {**self._env, **self._sink_of(name)},
-                idle_window_s=self._told.idle_window_s,
+                idle_window_s=self._settings.idle_window_s,
                 on_change=self._changed.set,
                 on_end=partial(self._hang_up, name),
             )
@@ -139,8 +139,8 @@ class Activator:
     def _sink_of(self, name: str) -> dict[str, str]:
         """Return what a SinkBinding would set for function *name*."""
         sink = self._known.bindings.get(name)
-        is_bound = sink and self._told.sink_url
-        return {"K_SINK": f"{self._told.sink_url}/{sink}"} if is_bound else {}
+        is_bound = sink and self._settings.sink_url
+        return {"K_SINK": f"{self._settings.sink_url}/{sink}"} if is_bound else {}
 
     def close(self) -> None:
         """End all processes."""
@@ -246,21 +246,21 @@ def main(env: Mapping[str, str]) -> int:
     """Serve until SIGTERM; return the exit status if nothing was started."""
     log_to_stderr()
     try:
-        told = settings.load(ActivatorSettings, env)
-        known = topology.load(told.manifests)
-        event_log = RedisLog.at(told.redis_url)
+        chosen = settings.load(ActivatorSettings, env)
+        known = topology.load(chosen.manifests)
+        event_log = RedisLog.at(chosen.redis_url)
     except SettingsError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 2
-    activator = Activator(told, known, env, event_log)
+    activator = Activator(chosen, known, env, event_log)
 
     def begin() -> Flask:
         # In gunicorn's worker: threads and children made before the fork would not be its own.
         activator.start()
         return create(activator)
 
-    log.info("activator: %s on port %d", ", ".join(activator.functions), told.port)
-    Server(begin, f"{told.host}:{told.port}", _THREADS, activator.close).run()
+    log.info("activator: %s on port %d", ", ".join(activator.functions), chosen.port)
+    Server(begin, f"{chosen.host}:{chosen.port}", _THREADS, activator.close).run()
     return 0
 
 

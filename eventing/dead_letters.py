@@ -53,7 +53,7 @@ def chosen(known: Topology, name: str | None) -> tuple[Source, ...]:
     """Return the source called *name*, or all of them.
 
     Raises:
-        SettingsError: there is none of that name.
+        SettingsError: no source has that name.
     """
     return (known.source(name),) if name else known.sources
 

@@ -78,7 +78,7 @@ def chosen(settings: DispatcherSettings, known: Topology) -> tuple[Source, ...]:
     """Return the sources to run.
 
     Raises:
-        SettingsError: there is none of that name, or K_SINK would get several.
+        SettingsError: no source has that name, or K_SINK would get several.
     """
     sources = tuple(known.source(name) for name in settings.sources) or known.sources
     if settings.sink and len(sources) != 1:

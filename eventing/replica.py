@@ -65,7 +65,7 @@ class Replica:
         self._idle_window_s = idle_window_s
         self._start_s = start_s
         self._on_change = on_change
-        # gunicorn lingers on kept connections: whoever has some closes them here.
+        # gunicorn waits for kept connections to end: the activator closes its own here.
         self._on_end = on_end
         self._changed = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None
@@ -108,7 +108,7 @@ class Replica:
             raise Unavailable(f"{self.name} did not start: its own log says why")
 
     def release(self) -> None:
-        """Tell that the request that `acquire` let in was answered."""
+        """Note that the request that `acquire` let in was answered."""
         with self._changed:
             self._in_use -= 1
             self._used_at = time.monotonic()
@@ -197,7 +197,7 @@ class Replica:
                     log.info("%s: idle for %g s, scales to zero", self.name, self._idle_window_s)
                     break
                 self._changed.wait(_WATCH_S)
-            # Under the lock: nobody may get the port of a process that is told to end.
+            # Under the lock: nobody may get the port of a process that is to end.
             self._port = None
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:

@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 1024 * 1024
 _THREADS = 16
-# The caller is told within a second that Redis is away; Kafka may need longer to elect.
+# The caller learns within a second that Redis is away; Kafka may need longer to elect.
 _ANSWER_S = 0.8
 _KAFKA_ANSWER_S = 5.0
 Paths = Mapping[str, str]
@@ -162,7 +162,7 @@ def serve(
 ) -> int:
     """Serve *app* until SIGTERM; return the exit status if nothing was started.
 
-    *paths* tells which of its paths leads to which topic.
+    *paths* returns the topic of each of its paths.
     """
     log_to_stderr()
     try:

@@ -66,12 +66,12 @@ class Source:
 
     @property
     def dead_letters(self) -> DeadLetters:
-        """What could not be delivered, and the group whose offsets tell how far it was replayed."""
+        """What could not be delivered, and the group whose offsets say how far it was replayed."""
         return DeadLetters(self.delivery.dead_letter_topic, f"replay-{self.name}")
 
     @property
     def missing_group(self) -> str:
-        """The group whose offsets tell how far nothing is missing."""
+        """The group whose offsets say up to where nothing is missing."""
         return f"missing-{self.name}"
 
 
@@ -106,7 +106,7 @@ class Topology:
         """Return the source called *name*.
 
         Raises:
-            SettingsError: there is none; says which there are.
+            SettingsError: no source has that name; says which there are.
         """
         for source in self.sources:
             if source.name == name:
@@ -155,7 +155,7 @@ def read(manifests: list[_Manifest]) -> Topology:
             elif kind == _KIND_OF_BINDING:
                 bindings.update(_binding(manifest, sinks, bindings))
             else:
-                raise _Refused("this kind is not allowed: use topics, sources, sinks and bindings")  # noqa: TRY301 - one place tells the reasons
+                raise _Refused("this kind is not allowed: use topics, sources, sinks and bindings")  # noqa: TRY301 - one place collects the reasons
         except (_Refused, ValueError, TypeError) as reason:
             wrong.append(f"{kind} {name}: {reason}")
     wrong += [] if wrong else _unbound(sources, sinks, bindings)
@@ -171,7 +171,7 @@ def duration_s(text: str) -> float:
     """Return the seconds of an ISO 8601 duration such as ``PT0.5S``.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     found = _DURATION.fullmatch(text)
     if not found or not any(found.groups()):

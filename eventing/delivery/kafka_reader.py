@@ -145,7 +145,7 @@ class KafkaReader:
         with self._lock:
             if entry.partition in self._ledgers:
                 self._ledgers[entry.partition].settle(entry.offset)
-            # Together with the ledger: whoever is given it again now must deliver it again.
+            # Together with the ledger: if it is assigned again now, it must be delivered again.
             self._delivering.discard(entry.place)
 
     def _released(self, _: Entry) -> None:

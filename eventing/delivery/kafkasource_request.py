@@ -66,7 +66,7 @@ class Failure:
     headers: Mapping[str, str] | None = None
 
     def extensions(self) -> dict[str, str]:
-        """Return what the dead letter tells beside the event."""
+        """Return what the dead letter says beside the event."""
         found = {"knativeerrordest": self.destination}
         if self.status is None:
             return found

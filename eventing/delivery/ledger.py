@@ -19,11 +19,11 @@ class Ledger:
         self._committed: int | None = None
 
     def take(self, offset: int) -> None:
-        """Note that the entry at *offset* is in hand; offsets come in their order."""
+        """Note that the entry at *offset* is being delivered; offsets come in their order."""
         self._taken.append(offset)
 
     def settle(self, offset: int) -> None:
-        """Note that the entry at *offset* is done; one below what is in hand was already."""
+        """Note that the entry at *offset* is done; one below the first in delivery was already."""
         if not self._taken or offset < self._taken[0]:
             return
         self._settled.add(offset)
@@ -34,7 +34,7 @@ class Ledger:
 
     @property
     def due(self) -> int | None:
-        """The offset to commit: the lowest not settled; none where it is committed already."""
+        """The offset to commit: the lowest not settled; None where it is committed already."""
         return None if self._next == self._committed else self._next
 
     def commit(self, offset: int) -> None:

@@ -77,7 +77,7 @@ class Comparison:
         everything: bool = False,
         deliver: bool = False,
     ) -> Found:
-        """Tell of each missing utterance; publish it to its topic again if *deliver*.
+        """Report each missing utterance by *tell*; publish it to its topic again if *deliver*.
 
         Looks at what is new since the last run that left none missing, or at *everything* the
         log is sure to hold the scores of; at nothing younger than *age_s*.
@@ -135,7 +135,7 @@ class Comparison:
         yield batch
 
     def _judged(self, left: Unmatched) -> Iterator[Entry]:
-        """Yield those of *left* that are missing, after all that could tell of them was read."""
+        """Yield those of *left* that are missing, after all that could be about them was read."""
         self._match(left)
         # What was published again is not missing before it is settled again.
         self._cross_off(left, self._log.between(self._source.topic, self._end))
@@ -151,7 +151,7 @@ class Comparison:
             if not batch:
                 return
             begin = self._log.since(topic, max(0, batch.begin_ms - _CLOCKS_MS))
-            # A dead letter that was replayed tells of its utterance no more.
+            # A dead letter that was replayed no longer explains its utterance.
             replayed = self._source.dead_letters.group
             begin = highest(begin, self._log.settled(topic, replayed))
             if partition is not None:

@@ -19,7 +19,7 @@ _DIGEST_BYTES: Final = 12
 
 
 def name_of(entry: Entry) -> bytes | None:
-    """Return a digest of the utterance that *entry* is, or tells of; none of what is no event."""
+    """Return a digest of the utterance that *entry* is, or is about; None if it is not an event."""
     source, event_id = entry.fields.get(b"ce_source"), entry.fields.get(b"ce_id")
     if not source or not event_id:
         return None
@@ -70,7 +70,7 @@ class Unmatched:
         self._places.setdefault(name, place)
 
     def cross_off(self, entry: Entry) -> None:
-        """Forget the utterance that *entry* tells of."""
+        """Forget the utterance that *entry* is about."""
         if name := name_of(entry):
             self._places.pop(name, None)
 
