@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from infra.deploy import checks, options, overlay, removal
+from infra.deploy import checks, overlay, removal
 from infra.deploy.cluster import Cluster
 from infra.deploy.deployment import dashboard, deploy, dry_run
 from infra.deploy.kubectl import Kubectl
-from infra.deploy.options import Options
+from infra.deploy.options import Options, read
 from infra.deploy.progress import Progress
 from infra.deploy.served import Served
 from infra.manifests.objects import Object
@@ -29,10 +29,10 @@ def main(
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
     """Do what the command line says; return the exit status."""
-    told = options.read(arguments)
+    options = read(arguments)
     progress = Progress(sys.stdout)
     try:
-        return _run(told, _Tools(progress, clock, sleep))
+        return _run(options, _Tools(progress, clock, sleep))
     except LinewatchError as error:
         progress.say(f"FAILED: {error.detail}")
         return _FAILED
@@ -43,39 +43,39 @@ def main(
 
 @dataclass(frozen=True)
 class _Tools:
-    """Where to tell how it goes, and the time."""
+    """The display of the progress, and the time."""
 
     progress: Progress
     clock: Callable[[], float]
     sleep: Callable[[float], None]
 
 
-def _run(told: Options, tools: _Tools) -> int:
+def _run(options: Options, tools: _Tools) -> int:
     kubectl, say = Kubectl(), tools.progress.say
-    folder = overlay.find(told.overlay)
-    objects = overlay.render(kubectl, folder, told.changes)
+    folder = overlay.find(options.overlay)
+    objects = overlay.render(kubectl, folder, options.changes)
     kubectl = kubectl.elsewhere(overlay.namespace_of(objects))
     checks.answers(kubectl)
     served = Served(kubectl)
     if served.only_v1beta1(objects):
         say("Knative Kafka is older than 1.16: applying KafkaSource as v1beta1")
-        changes = dataclasses.replace(told.changes, v1beta1=True)
+        changes = dataclasses.replace(options.changes, v1beta1=True)
         objects = overlay.render(kubectl, folder, changes)
     say(f"namespace {kubectl.namespace} of {kubectl.context()}")
-    cluster = Cluster(kubectl, tools.progress, told.timeout_s, tools.clock, tools.sleep)
-    if told.delete:
-        return _remove(told, cluster, [each for each in objects if served.knows(each)], tools)
-    found = checks.findings(kubectl, served, objects, force=told.force)
+    cluster = Cluster(kubectl, tools.progress, options.timeout_s, tools.clock, tools.sleep)
+    if options.delete:
+        return _remove(options, cluster, [each for each in objects if served.knows(each)], tools)
+    found = checks.findings(kubectl, served, objects, force=options.force)
     for note in found.notes:
         say(f"note: {note}")
     if _are_faults(found.faults, tools.progress):
         return _FAILED
-    return _deploy(told, cluster, objects, tools)
+    return _deploy(options, cluster, objects, tools)
 
 
-def _deploy(told: Options, cluster: Cluster, objects: Sequence[Object], tools: _Tools) -> int:
+def _deploy(options: Options, cluster: Cluster, objects: Sequence[Object], tools: _Tools) -> int:
     say = tools.progress.say
-    if told.dry_run:
+    if options.dry_run:
         say(dry_run(cluster.kubectl, objects).rstrip())
         say("nothing was changed")
         return 0
@@ -84,8 +84,8 @@ def _deploy(told: Options, cluster: Cluster, objects: Sequence[Object], tools: _
     return 0
 
 
-def _remove(told: Options, cluster: Cluster, objects: Sequence[Object], tools: _Tools) -> int:
-    faults = () if told.force else removal.faults(cluster.kubectl, objects)
+def _remove(options: Options, cluster: Cluster, objects: Sequence[Object], tools: _Tools) -> int:
+    faults = () if options.force else removal.faults(cluster.kubectl, objects)
     if _are_faults(faults, tools.progress):
         return _FAILED
     removal.remove(cluster, objects, tools.progress)

@@ -28,7 +28,7 @@ class Cluster:
 
     Args:
         kubectl: The way there, in the namespace of the objects.
-        progress: Where to tell what is waited for.
+        progress: Shows what is waited for.
         timeout_s: How long all waiting together may take.
         clock: Seconds of a clock that only goes on.
         sleep: Waits for seconds.
@@ -73,14 +73,14 @@ class Cluster:
             NotReady: one will not be, or the time is up.
         """
         while True:
-            told = self._look(objects)
-            if not told:
+            waiting = self._look(objects)
+            if not waiting:
                 return
-            self._progress.waits(told, self._elapsed_s())
+            self._progress.waits(waiting, self._elapsed_s())
             self._sleep(_EVERY_S)
 
     def _look(self, objects: Sequence[Object]) -> list[str]:
-        """Tell what is not Ready; an API server that is away for a moment is waited for too."""
+        """Return what is not Ready; an API server that is away for a moment is waited for too."""
         try:
             waiting = list(self._waiting(objects))
             failed = diagnosis.of_failed(waiting)

@@ -61,8 +61,8 @@ def condition(kubectl: Kubectl, waiting: Sequence[Waiting]) -> str:
             mend = _MEND_POD[pods.IMAGE]
         return f"{title(first.wanted)}: {first.lack}\n  -> {mend}"
     whose, trouble = found
-    told = _told(kubectl, trouble)
-    return f"{title(whose)}: pod {trouble.pod}: {told}\n  -> {_MEND_POD[trouble.rank]}"
+    what = _what(kubectl, trouble)
+    return f"{title(whose)}: pod {trouble.pod}: {what}\n  -> {_MEND_POD[trouble.rank]}"
 
 
 def _rank(waiting: Waiting) -> tuple[bool, int]:
@@ -98,7 +98,7 @@ def _made_at(pod: Object) -> str:
 
 
 def _made_of(pod: Object) -> list[str]:
-    """Return what tells the pods of one template from those of another."""
+    """Return the labels that differ between the pods of one template and another."""
     return [str(at(pod, "metadata", "labels", each)) for each in _HASHES]
 
 
@@ -107,22 +107,22 @@ def _is_passing(waiting: Waiting, trouble: Trouble) -> bool:
     return kubectl_kind(waiting.wanted) == "job" and trouble.rank == pods.SILENT
 
 
-def _told(kubectl: Kubectl, trouble: Trouble) -> str:
+def _what(kubectl: Kubectl, trouble: Trouble) -> str:
     if trouble.rank < pods.CRASH:
-        return trouble.told
+        return trouble.what
     last = last_line(kubectl, trouble.pod, trouble.container)
-    return f"{trouble.told}; its log ends: {last}" if last else trouble.told
+    return f"{trouble.what}; its log ends: {last}" if last else trouble.what
 
 
 def last_line(kubectl: Kubectl, pod: str, container: str) -> str:
     """Return the last line that a container wrote, before it was restarted if not since."""
     for when in ((), ("--previous",)):
         try:
-            told = kubectl.text("logs", pod, f"--container={container}", "--tail=1", *when)
+            written = kubectl.text("logs", pod, f"--container={container}", "--tail=1", *when)
         except CommandFailed:
             continue
-        if told.strip():
-            return told.strip()
+        if written.strip():
+            return written.strip()
     return ""
 
 

@@ -53,8 +53,8 @@ class Kubectl:
     def objects(self, *arguments: str, stdin: str | None = None) -> list[Object]:
         """Return the objects that ``kubectl get`` finds; of a list, its items."""
         limit = f"--request-timeout={_REQUEST_S}s"
-        told = self.text("get", *arguments, "--output=json", limit, stdin=stdin)
-        return [each for found in parse(told) for each in _items(found)]
+        answer = self.text("get", *arguments, "--output=json", limit, stdin=stdin)
+        return [each for found in parse(answer) for each in _items(found)]
 
     def raw(self, path: str) -> Any:  # noqa: ANN401 - whatever the API server answers
         """Return what the API server answers at *path*."""
@@ -107,6 +107,6 @@ def _items(found: Object) -> Sequence[Object]:
     return items
 
 
-def _last_line(told: str) -> str:
-    lines = [line.strip() for line in told.splitlines() if line.strip()]
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1].removeprefix("error: ") if lines else ""

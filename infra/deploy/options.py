@@ -30,10 +30,15 @@ class Options:
 
 def read(arguments: Sequence[str]) -> Options:
     """Return the options; a wrong command line ends the program with one line and status 2."""
-    told = _parser().parse_args(arguments)
-    changes = Changes(image=told.image, brokers=told.brokers)
+    args = _parser().parse_args(arguments)
+    changes = Changes(image=args.image, brokers=args.brokers)
     return Options(
-        told.overlay, changes, told.dry_run, told.delete, told.force, timeout_s=told.timeout
+        args.overlay,
+        changes,
+        args.dry_run,
+        args.delete,
+        args.force,
+        timeout_s=args.timeout,
     )
 
 
@@ -50,9 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def duration_s(told: str) -> int:
+def duration_s(text: str) -> int:
     """Return the seconds of a duration such as 90, 90s, 10m or 1h."""
-    found = re.fullmatch(r"(\d+)([smh]?)", told)
+    found = re.fullmatch(r"(\d+)([smh]?)", text)
     if not found:
-        raise argparse.ArgumentTypeError(f"{told!r} is not a duration: write 90s, 10m or 1h")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: write 90s, 10m or 1h")
     return int(found[1]) * _UNITS_S[found[2]]

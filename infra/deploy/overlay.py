@@ -34,7 +34,7 @@ def find(overlay: str) -> Path:
     """Return the folder of *overlay*: a path, or the name of one of ours.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: it is neither.
     """
     for folder in (INFRA / "overlays" / overlay, Path(overlay)):
         if any((folder / each).is_file() for each in _FILES):
@@ -107,10 +107,10 @@ def namespace_of(objects: Sequence[Object]) -> str:
     """Return the namespace that the objects are for.
 
     Raises:
-        SettingsError: there is none, or more than one.
+        SettingsError: there is no namespace, or more than one.
     """
     found = {str(at(each, "metadata", "namespace") or "") for each in objects} - {""}
     if len(found) != 1:
-        told = ", ".join(sorted(found)) or "none"
-        raise SettingsError(f"set one `namespace:` in the overlay's kustomization: it has {told}")
+        named = ", ".join(sorted(found)) or "none"
+        raise SettingsError(f"set one `namespace:` in the overlay's kustomization: it has {named}")
     return found.pop()

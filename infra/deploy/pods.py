@@ -1,4 +1,4 @@
-"""The pods of an object: how many, which, and why one does not work, by what its status says."""
+"""The pods of an object: how many, which, and why one does not work, by its status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Trouble:
     rank: int
     pod: str
     container: str
-    told: str
+    what: str
 
 
 def pod_count(of: Object) -> int:
@@ -71,11 +71,11 @@ def _of_container(pod: str, status: Object) -> Iterator[Trouble]:
     container = str(status.get("name"))
     waits = at(status, "state", "waiting") or {}
     reason = str(waits.get("reason") or "")
-    told = f"{reason}: {waits.get('message') or status.get('image')}"
+    waiting = f"{reason}: {waits.get('message') or status.get('image')}"
     if reason in _IMAGE:
-        yield Trouble(IMAGE, pod, container, told)
+        yield Trouble(IMAGE, pod, container, waiting)
     elif reason in _CONFIG:
-        yield Trouble(CONFIG, pod, container, told)
+        yield Trouble(CONFIG, pod, container, waiting)
     elif has_crashed(status):
         yield Trouble(CRASH, pod, container, _ended(status))
     elif at(status, "state", "running") is not None and not status.get("ready"):

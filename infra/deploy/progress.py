@@ -15,7 +15,7 @@ class Progress:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._told: tuple[str, ...] = ()
+        self._last: tuple[str, ...] = ()
         self._open = False
 
     def say(self, line: str) -> None:
@@ -24,14 +24,14 @@ class Progress:
         self._open = False
 
     def waits(self, what: Sequence[str], seconds: int) -> None:
-        """Tell what is waited for, and since when."""
+        """Say what is waited for, and since when."""
         if self._stream.isatty():
             width = shutil.get_terminal_size().columns - 1
             self._write(_CLEAR + f"  {seconds} s: waiting for {_few(what)}"[:width])
             self._open = True
-        elif tuple(what) != self._told:
+        elif tuple(what) != self._last:
             self._write(f"  {seconds} s: waiting for {_few(what)}\n")
-        self._told = tuple(what)
+        self._last = tuple(what)
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

@@ -37,9 +37,9 @@ def condition(live: Object | None, kind_of: str) -> Object:
     return next((each for each in found if each.get("type") == kind_of), {})
 
 
-def words(told: Object) -> str:
+def words(of: Object) -> str:
     """Return a condition's reason and message on one line."""
-    parts = (" ".join(str(told.get(each) or "").split()) for each in ("reason", "message"))
+    parts = (" ".join(str(of.get(each) or "").split()) for each in ("reason", "message"))
     return ": ".join(filter(None, parts))
 
 

@@ -54,9 +54,9 @@ def amount(quantity: object) -> float:
 
 
 def room(amounts: Mapping[str, Any] | None) -> Room:
-    """Return the room that requests, or a node's allocatable, tell of."""
-    told = amounts or {}
-    return Room(round(1000 * amount(told.get("cpu"))), round(amount(told.get("memory"))))
+    """Return the room that requests, or a node's allocatable, name."""
+    named = amounts or {}
+    return Room(round(1000 * amount(named.get("cpu"))), round(amount(named.get("memory"))))
 
 
 def asked(pod_spec: Object) -> Room:

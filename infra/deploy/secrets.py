@@ -60,11 +60,11 @@ def missing(kubectl: Kubectl, objects: Iterable[Object]) -> Iterator[str]:
     """Say which Secrets the namespace lacks, or which keys of them, and how to make them."""
     for secret, keys in sorted(named(objects).items()):
         template_of = f"--output=go-template={_KEYS}"
-        told = kubectl.text("get", "secret", secret, "--ignore-not-found", template_of)
-        lacking = keys - set(told.split())
-        if told.strip() and not lacking:
+        keys_there = kubectl.text("get", "secret", secret, "--ignore-not-found", template_of)
+        lacking = keys - set(keys_there.split())
+        if keys_there.strip() and not lacking:
             continue
-        what = f"lacks {', '.join(sorted(lacking))}" if told.strip() else "is missing"
+        what = f"lacks {', '.join(sorted(lacking))}" if keys_there.strip() else "is missing"
         yield f"Secret {secret} {what}: {command(kubectl.namespace, secret, keys)}"
 
 

@@ -40,12 +40,12 @@ class Served:
     def _ask(self, version: str) -> frozenset[str]:
         path = f"/apis/{version}" if "/" in version else f"/api/{version}"
         try:
-            told = self._kubectl.raw(path)
+            listed = self._kubectl.raw(path)
         except CommandFailed as error:
             if "could not find" in error.detail or "NotFound" in error.detail:
                 return frozenset()
             raise
-        return frozenset(each["kind"] for each in told["resources"])
+        return frozenset(each["kind"] for each in listed["resources"])
 
     def lacks(self, objects: Iterable[Object]) -> Iterator[str]:
         """Say which kinds of *objects* are not served, and what brings them."""
