@@ -75,7 +75,7 @@ def choose_ports(settings: LocalSettings, env: Mapping[str, str], say: Say) -> r
 
 
 def site_of(settings: LocalSettings, folder: Path, env: Mapping[str, str], say: Say) -> roles.Site:
-    """Find out everything the roles have to be told; *folder* is what one run leaves the next.
+    """Find out all that the roles need; *folder* is what one run leaves the next.
 
     Raises:
         SettingsError: the model is not there, or a port that was asked for is taken.

@@ -35,7 +35,7 @@ ROLES: Final[Mapping[str, type]] = {
     "topics": TopicsSettings,
     "missing and `python -m eventing.dead_letters`": DeadLetterSettings,
 }
-#: Told once: several roles share them.
+#: Listed once: several roles share them.
 SHARED: Final[Mapping[str, type]] = {
     "Kafka: every role that reads or writes the event log": KafkaSettings,
     "traces: decoder, sentiment, board": TracingSettings,
@@ -72,8 +72,12 @@ def _section(title: str, kind: type, left_out: set[str]) -> str:
 
 def _rows(kind: type) -> Iterator[tuple[str, str, str]]:
     for field in dataclasses.fields(kind):
-        told = field.metadata
-        yield told["name"], _default(told["default"]), str(told["meaning"]).replace("|", "\\|")
+        facts = field.metadata
+        yield (
+            facts["name"],
+            _default(facts["default"]),
+            str(facts["meaning"]).replace("|", "\\|"),
+        )
 
 
 def _default(value: str | None) -> str:

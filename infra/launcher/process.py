@@ -14,7 +14,7 @@ from typing import IO, Final
 
 from infra.launcher.tether import tethered
 
-#: The exit status of whoever was told something wrong.
+#: The exit status of a process that refuses its settings.
 WRONG_SETTING: Final = 2
 
 Say = Callable[[str, str], None]

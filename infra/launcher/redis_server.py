@@ -21,7 +21,7 @@ def find_server() -> Path:
     """Return the server program.
 
     Raises:
-        SettingsError: there is none; says what to install.
+        SettingsError: no server is installed; says what to install.
     """
     on_path = shutil.which("redis-server")
     if on_path:

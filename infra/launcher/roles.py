@@ -1,4 +1,4 @@
-"""The processes of Linewatch on one machine: what each is told, and in which order they start."""
+"""The processes of Linewatch on one machine: their settings, and in which order they start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from linewatch.serving.function_lookup import settings_of
 from linewatch.settings import load
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-#: What a shell may hold for others, and each role is told by the launcher or not at all.
+#: A shell may hold these for other programs: the launcher sets them for each role, or removes them.
 _DROPPED: Final = frozenset(
     (
         "PYTHONDONTWRITEBYTECODE",
@@ -52,7 +52,7 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One run on one machine: everything the roles have to be told."""
+    """One run on one machine: all that the settings of the roles come from."""
 
     ports: Ports
     redis_url: str
@@ -64,17 +64,17 @@ class Site:
     #: Kafka's addresses; none = the log is in Redis.
     brokers: str = ""
 
-    def role(self, name: str, *command: str, probe: probes.Probe, **told: object) -> Role:
+    def role(self, name: str, *command: str, probe: probes.Probe, **settings: object) -> Role:
         """Make the role of a Python module or program run by this interpreter."""
         return Role(
             name=name,
             command=(sys.executable, "-m", *command),
-            env=self._environment_with(told),
+            env=self._environment_with(settings),
             is_ready=probe,
             folder=ROOT,
         )
 
-    def _environment_with(self, told: Mapping[str, object]) -> dict[str, str]:
+    def _environment_with(self, settings: Mapping[str, object]) -> dict[str, str]:
         kept = _kept(self.environment)
         if not self.brokers:
             kept = {name: kept[name] for name in kept if not name.startswith(_KAFKAS)}
@@ -85,7 +85,7 @@ class Site:
             "PYTHONPATH": os.pathsep.join((str(ROOT / "functions"), str(ROOT))),
             "PYTHONUNBUFFERED": "1",
             "REDIS_URL": self.redis_url,
-            **{name: str(value) for name, value in told.items()},
+            **{name: str(value) for name, value in settings.items()},
         }
 
 

@@ -22,8 +22,8 @@ _NOT_FOUND: Final = 127
 
 def tethered(command: Sequence[str], ends_by: int = signal.SIGTERM) -> list[str]:
     """Return the command line that runs *command* tethered to this process."""
-    told = (str(os.getpid()), str(int(ends_by)))
-    return [sys.executable, "-I", "-S", str(Path(__file__)), *told, *command]
+    parent, number = str(os.getpid()), str(int(ends_by))
+    return [sys.executable, "-I", "-S", str(Path(__file__)), parent, number, *command]
 
 
 def main(arguments: Sequence[str]) -> int:

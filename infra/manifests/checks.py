@@ -51,8 +51,8 @@ def _guard_faults(manifests: Iterable[Manifest]) -> Iterator[str]:
 
 def _served(root: Path) -> Served:
     """Return the paths at which roles of ours take events: they read the same manifests."""
-    told = topology.load(root / EVENTING)
-    return {"sink": tuple(told.sinks), "deadletters": told.dead_letters}
+    known = topology.load(root / EVENTING)
+    return {"sink": tuple(known.sinks), "deadletters": known.dead_letters}
 
 
 def overlays(root: Path = ROOT) -> list[Path]:

@@ -39,7 +39,7 @@ def command(env: Mapping[str, str], built: Path = BUILT) -> Command:
     """Return the command that renders the folder it is given; build *built* where there is none.
 
     Raises:
-        SettingsError: there is none and none can be built; says what to install.
+        SettingsError: no such command is here or can be built; says what to install.
     """
     found = _named(env) or _on_path(env)
     return found or (_build(env, built), "build")

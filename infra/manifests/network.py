@@ -1,6 +1,6 @@
 """Who may speak to whom: what the NetworkPolicies allow, held to what the manifests need.
 
-Every edge is derived from what a pod is told: its sink, its store, its log. A policy
+Every edge is derived from the settings of a pod: its sink, its store, its log. A policy
 too few is a silent hang on the cluster, a policy too many is a hole.
 """
 
@@ -108,17 +108,17 @@ def _pod_edges(workload: Manifest) -> Iterator[Edge]:
             yield from _edges("monitoring", role, _APP)
         for argument in container.get("args", ()):
             yield from _report_edges(role, str(argument))
-        told = {each["name"]: each for each in container.get("env", ())}
-        if "HOST" in told:
+        variables = {each["name"]: each for each in container.get("env", ())}
+        if "HOST" in variables:
             yield from _edges(role, "serving", _INGRESS)
-        if "KAFKA_BROKERS" in told:
+        if "KAFKA_BROKERS" in variables:
             yield from _edges(role, "kafka", _KAFKA)
-        if "REDIS_URL" in told:
-            yield from _redis_edges(role, part(told["REDIS_URL"], "valueFrom"))
+        if "REDIS_URL" in variables:
+            yield from _redis_edges(role, part(variables["REDIS_URL"], "valueFrom"))
 
 
 def _report_edges(role: str, argument: str) -> Iterator[Edge]:
-    """An argument that is a URL names the plain Service that is told something."""
+    """An argument that is a URL names the plain Service that the pod reports to."""
     url = urlsplit(argument)
     return _edges(role, str(url.hostname), _APP) if url.scheme == "http" else iter(())
 

@@ -115,20 +115,20 @@ def _ksvc_faults(manifest: Manifest) -> Iterator[str]:
     for name in ("initContainers", "securityContext", "affinity", "nodeSelector", "tolerations"):
         if name in spec:
             yield f"{name} is off in Knative"
-    told = [each for container in manifest.containers for each in container.get("env", ())]
-    for each in told:
+    variables = [each for one in manifest.containers for each in one.get("env", ())]
+    for each in variables:
         if "fieldRef" in part(each, "valueFrom"):
             yield f"{each['name']}: the Downward API is off in Knative"
 
 
 def _stateful_faults(manifest: Manifest) -> Iterator[str]:
-    told = _scaling(_annotations(manifest))
-    if int(told.get("min-scale", 0)) < 1:
+    scaling = _scaling(_annotations(manifest))
+    if int(scaling.get("min-scale", 0)) < 1:
         yield "min-scale must be 1 at least: it holds calls"
     for name, wanted in (("target-burst-capacity", "0"), ("metric", "rps")):
-        if told.get(name) != wanted:
+        if scaling.get(name) != wanted:
             yield f'{name} must be "{wanted}"'
-    if not told.get("scale-down-delay"):
+    if not scaling.get("scale-down-delay"):
         yield "set scale-down-delay: each pod that leaves moves its calls"
 
 

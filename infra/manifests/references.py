@@ -55,7 +55,7 @@ class References:
                 *self._config_faults(each),
                 *self._url_faults(each),
             )
-            # A setting may be told in many places of one object.
+            # A setting may stand in many places of one object.
             yield from (f"{each}: {fault}" for fault in dict.fromkeys(found))
 
     def _find(self, kind: str, name: object, namespace: str, group: str = "") -> Manifest | None:
@@ -143,7 +143,7 @@ class References:
             yield f"{kind} {name} has no key {key}"
 
     def _url_faults(self, manifest: Manifest) -> Iterator[str]:
-        """Say which URL, told to a pod, names a Service of the cluster that is not here."""
+        """Say which URL in a pod's settings names a Service of the cluster that is not here."""
         texts = [*part(manifest.body, "data").values()] if manifest.kind == "ConfigMap" else []
         for container in manifest.containers:
             texts += [each.get("value") for each in container.get("env", ())]
@@ -153,13 +153,13 @@ class References:
                 yield from self._host_faults(url, _home(manifest))
 
     def _host_faults(self, url: str, home: str) -> Iterator[str]:
-        told = urlsplit(url)
-        local = _CLUSTER.fullmatch(told.hostname or "")
+        parsed = urlsplit(url)
+        local = _CLUSTER.fullmatch(parsed.hostname or "")
         if local is None:
             return
         name, namespace = local[1], local[2] or home
         ports = self._service_ports(name)
-        port = told.port or _PORTS.get(told.scheme)
+        port = parsed.port or _PORTS.get(parsed.scheme)
         # A Service of another namespace may be anybody's, but for one that has the name of ours.
         if namespace not in ports and (ports or namespace == home):
             yield f"{url}: there is no Service {name} in namespace {namespace}"

@@ -54,10 +54,10 @@ def _data(manifests: Sequence[Manifest], name: str) -> Object:
 def _address_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
     brokers = str(_data(manifests, _SETTINGS).get("KAFKA_BROKERS", "")).split(",")
     for each in manifests:
-        told = each.spec.get("bootstrapServers")
-        if each.kind in _KAFKA and told not in (brokers[:1], brokers):
+        has = each.spec.get("bootstrapServers")
+        if each.kind in _KAFKA and has not in (brokers[:1], brokers):
             yield (
-                f"{each}: bootstrapServers are {told}, but KAFKA_BROKERS begins with {brokers[0]}: "
+                f"{each}: bootstrapServers are {has}, but KAFKA_BROKERS begins with {brokers[0]}: "
                 "list components/kafka-address under transformers"
             )
 
@@ -85,7 +85,7 @@ def _topics(manifest: Manifest) -> Iterator[str]:
 
 
 def _image_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
-    """Say which image is none, may be another tomorrow, or is not that of our other roles."""
+    """Say which image has no valid name, no version, or is not that of our other roles."""
     images = [
         (each, str(container.get("image", "")))
         for each in manifests
@@ -135,11 +135,11 @@ def _publishes(source: Manifest) -> bool:
 
 
 def _fed(manifest: Manifest, where: str) -> str:
-    """Return the Knative Service that *manifest* sends events to, "" where it is none."""
+    """Return the Knative Service that *manifest* sends events to, "" if it is another object."""
     at = Manifest("", part(manifest.spec, where, "ref"))
     return str(at.body.get("name", "")) if at.is_ksvc else ""
 
 
 def _replies(function: Manifest) -> bool:
-    told = [each for container in function.containers for each in container.get("env", ())]
-    return {"name": "REPLY", "value": "true"} in told
+    variables = [each for one in function.containers for each in one.get("env", ())]
+    return {"name": "REPLY", "value": "true"} in variables

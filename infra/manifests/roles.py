@@ -1,4 +1,4 @@
-"""The identity and the edges of each role: written from what the manifests say it is told.
+"""The identity and the edges of each role: written from what the other manifests say.
 
 ::
 

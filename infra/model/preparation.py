@@ -76,7 +76,7 @@ def prepare(
     Args:
         profile: One of `PROFILES`.
         env: VOSK_MODEL_PATH names a model of one's own, LINEWATCH_HOME where to keep things.
-        say: Is told what is slower than it could be, and why.
+        say: Called with what is slower than it could be, and why.
 
     Raises:
         SettingsError: there is no such profile, or no model to be had.
@@ -126,7 +126,7 @@ def _locked(where: Path, say: Say) -> Iterator[None]:
 
 
 def _clean(where: Path) -> None:
-    """Remove what an interrupted run left; whoever holds the lock is alone."""
+    """Remove what an interrupted run left; the lock keeps every other run away."""
     for left in where.glob("*/.*-*"):
         shutil.rmtree(left, ignore_errors=True)
 

@@ -51,8 +51,8 @@ class Tape:
         start = self.end + round(turn.pause_s * RATE_HZ)
         self.laid.append((turn.channel, start, spoken))
         self.end = start + len(spoken)
-        told = {"channel": turn.channel, "text": turn.text}
-        self.turns.append({**told, "start_ms": _ms(start), "end_ms": _ms(self.end)})
+        words = {"channel": turn.channel, "text": turn.text}
+        self.turns.append({**words, "start_ms": _ms(start), "end_ms": _ms(self.end)})
 
     def wait(self, kind: str, seconds: float) -> None:
         """Put the customer on hold, with music or in silence."""
@@ -79,7 +79,7 @@ def _ms(sample: int) -> int:
 
 
 def make(script: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Speak one call into *folder*; return what the manifest tells of it."""
+    """Speak one call into *folder*; return its entry in the manifest."""
     tape = Tape(np.random.default_rng(zlib.crc32(script["name"].encode())))
     for who, what, *seconds in script["turns"]:
         if who == _HOLD:
@@ -89,8 +89,8 @@ def make(script: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         tape.say(Turn(who, what, pause_s), script[who])
     file = f"{script['name']}.wav"
     sound.write_wav(folder / file, tape.channel("customer"), tape.channel("agent"))
-    told = {name: script[name] for name in ("about", "queue", "direction")}
-    return {"file": file, **told, "hold": tape.hold, "turns": tape.turns}
+    about = {name: script[name] for name in ("about", "queue", "direction")}
+    return {"file": file, **about, "hold": tape.hold, "turns": tape.turns}
 
 
 def make_all(scripts: Path, folder: Path) -> Sequence[dict[str, Any]]:
