@@ -25,12 +25,12 @@ class Source(Protocol):
         """Return the whole board."""
 
     def detail(self, tenant: str, call: str) -> CallDetail | None:
-        """Return one call, or none if the board does not know it."""
+        """Return one call, or None if the board does not know it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A snapshot and how old it is; none if the store never answered.
+    """A snapshot and how old it is; None if the store never answered.
 
     ``stuck_s`` is how long events have been waiting while none reached the board.
     """
@@ -47,7 +47,7 @@ class _Kept:
 
 
 class Feed:
-    """Reads one tenant's board at most once per *ttl_s*, whoever asks and however often."""
+    """Reads one tenant's board at most once per *ttl_s*, however many ask and how often."""
 
     def __init__(
         self,

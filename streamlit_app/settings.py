@@ -1,4 +1,4 @@
-"""What the dashboard is told."""
+"""The dashboard's settings."""
 
 from __future__ import annotations
 

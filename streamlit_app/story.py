@@ -1,4 +1,4 @@
-"""One call as the detail panel tells it: who said what when, what was not heard, the curve."""
+"""One call as the detail panel shows it: who said what when, what was not heard, the curve."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ def _partial(channel: Channel, text: str, at_ms: int) -> Entry:
 def _heard(detail: CallDetail) -> Iterator[Entry]:
     """Yield utterances and gaps by their start, and a silence wherever nobody spoke for long."""
     heard_ms = 0
-    told: list[Said | Unheard] = [*detail.said, *detail.unheard]
-    for each in sorted(told, key=lambda one: one.start_ms):
+    pieces: list[Said | Unheard] = [*detail.said, *detail.unheard]
+    for each in sorted(pieces, key=lambda one: one.start_ms):
         if each.start_ms - heard_ms >= SILENCE_MS:
             yield _silence(heard_ms, each.start_ms)
         yield _said(each) if isinstance(each, Said) else _gap(each)
@@ -134,13 +134,13 @@ def _heard(detail: CallDetail) -> Iterator[Entry]:
 def entries(detail: CallDetail, now_ms: int) -> tuple[Entry, ...]:
     """Return the transcript, oldest first; what is being said now stands last."""
     row, length_ms = detail.row, duration_ms(detail.row, now_ms)
-    told = list(_heard(detail))
+    transcript = list(_heard(detail))
     spoken = {channel: text for channel, text in detail.partials.items() if text}
     quiet = quiet_ms(row, now_ms)
     if quiet >= SILENCE_MS and not spoken:
-        told.append(_silence(row.last_end_ms, row.last_end_ms + quiet))
-    told += [_partial(channel, text, length_ms) for channel, text in sorted(spoken.items())]
-    return tuple(told)
+        transcript.append(_silence(row.last_end_ms, row.last_end_ms + quiet))
+    transcript += [_partial(channel, text, length_ms) for channel, text in sorted(spoken.items())]
+    return tuple(transcript)
 
 
 def _across(ms: float, length_ms: float) -> float:
