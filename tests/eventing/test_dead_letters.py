@@ -1,4 +1,4 @@
-"""Holds the dead letters to being told and brought back whole."""
+"""Holds the dead letters to being listed and brought back whole."""
 
 from __future__ import annotations
 

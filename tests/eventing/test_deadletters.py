@@ -35,8 +35,8 @@ def _sent(made):
     fields = {key.encode(): value for key, value in made.fields().items()}
     event, key = event_of(source(), Entry(0, 1_000_000, fields, 1))
     failure = Failure("http://f/ü", 422, b"why", {"kne-reason": "bad-schema"})
-    told = event.with_extensions(**failure.extensions())
-    return told, dead_letter(source(), event, key, failure)
+    failed = event.with_extensions(**failure.extensions())
+    return failed, dead_letter(source(), event, key, failure)
 
 
 def _written(log):
@@ -79,7 +79,7 @@ def test_other_path_is_404(receiver):
 
 
 def test_absent_log_is_503():
-    """While the log is away the source is told to come again, and the server is not ready."""
+    """While the log is away the source is asked to retry, and the server is not ready."""
     log = RedisLog.at(f"redis://127.0.0.1:{free_port()}/0", 0.5)
     away = deadletters.create(log, topology.load()).test_client()
     event, _ = _sent(record())
@@ -113,7 +113,7 @@ def _shown(receiver, name):
 
 
 def test_report_is_shown(receiver):
-    """What a comparison found is told to Prometheus, by source, with the time of it."""
+    """What a comparison found is shown to Prometheus, by source, with the time of it."""
     began_s = time.time()
     (started_s,) = _shown(receiver, "linewatch_missing_checked_timestamp_seconds")
     assert abs(began_s - started_s) < 60

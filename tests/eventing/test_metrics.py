@@ -16,7 +16,7 @@ def test_sources_begin_at_zero():
 
 
 def test_dispatcher_counts():
-    """Deliveries, their duration, lag and dead letters are told per source."""
+    """Deliveries, their duration, lag and dead letters are counted per source."""
     meters = DispatcherMeters()
     meters.count("board-calls", Outcome.RETRIED)
     meters.took("board-calls", 0.3)
@@ -29,7 +29,7 @@ def test_dispatcher_counts():
 
 
 def test_sink_counts():
-    """What a sink took, refused and failed to write is told per sink, from 0 on."""
+    """What a sink took, refused and failed to write is counted per sink, from 0 on."""
     meters = SinkMeters()
     meters.begin("scores")
     meters.count("scores", Taking.TAKEN)

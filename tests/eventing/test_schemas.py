@@ -59,7 +59,7 @@ def test_every_type_has_schema():
 
 @given(values.VALUES)
 def test_written_events_fit(value):
-    """Whatever is told fits the schema of its type."""
+    """Every event fits the schema of its type."""
     event = values.told(value)
     _VALIDATORS[event.get_type()].validate(event.get_data())
 
@@ -166,9 +166,9 @@ def test_chunk_attributes_are_described(changed, fits):
         "subject": "call-1",
         "channel": "agent",
     }
-    told = {**attributes, **changed}
-    assert _VALIDATORS[AUDIO_CHUNK].is_valid(told) == fits
-    assert _is_taken({**told, "data_base64": "AAAA/w=="}) == fits
+    changed_attributes = {**attributes, **changed}
+    assert _VALIDATORS[AUDIO_CHUNK].is_valid(changed_attributes) == fits
+    assert _is_taken({**changed_attributes, "data_base64": "AAAA/w=="}) == fits
 
 
 def _is_taken(event):

@@ -28,9 +28,9 @@ def test_manifests_topics_are_made(kafka, folder, capsys):
     assert topics.main(env) == 0
     assert capsys.readouterr() == ("all topics are there\n", "")
     admin = kafka.brokers().connect(KafkaAdminClient)
-    (told,) = admin.describe_topics([f"{name}-utterances"])
+    (described,) = admin.describe_topics([f"{name}-utterances"])
     admin.close()
-    assert len(told["partitions"]) == 12
+    assert len(described["partitions"]) == 12
 
 
 def test_missing_topic_alone_is_made(kafka, folder, capsys):
@@ -72,8 +72,8 @@ def test_unfit_topic_is_told(kafka, folder, capsys, kind, said):
 )
 def test_all_copies_but_one_are_written(env, copies):
     """A record is written when all copies but one have it, or as many as are set."""
-    told = load(topics.TopicsSettings, env)
-    assert told.kind_of(12)["configs"]["min.insync.replicas"] == str(copies)
+    topic_settings = load(topics.TopicsSettings, env)
+    assert topic_settings.kind_of(12)["configs"]["min.insync.replicas"] == str(copies)
 
 
 @pytest.mark.parametrize(("env", "hours"), [({}, 168), ({"KAFKA_KEPT_HOURS": "2"}, 2)])
@@ -84,11 +84,11 @@ def test_records_are_dropped_in_time(kafka, folder, env, hours):
     admin = kafka.brokers().connect(KafkaAdminClient)
     names = {f"{name}-utterances", f"{name}-dead-sentiment"}
     asked = [ConfigResource(ConfigResourceType.TOPIC, each) for each in names]
-    (told,) = admin.describe_configs(asked).values()
+    (described,) = admin.describe_configs(asked).values()
     admin.close()
-    kept_ms = {topic: each["retention.ms"]["value"] for topic, each in told.items()}
+    kept_ms = {topic: each["retention.ms"]["value"] for topic, each in described.items()}
     assert kept_ms == dict.fromkeys(names, str(hours * 3_600_000))
-    assert {each["min.insync.replicas"]["value"] for each in told.values()} == {"1"}
+    assert {each["min.insync.replicas"]["value"] for each in described.values()} == {"1"}
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_records_are_dropped_in_time(kafka, folder, env, hours):
 def test_wrong_setting_is_one_line(env, line, capsys):
     """A wrong setting is one line on stderr and status 2."""
     assert topics.main(env) == 2
-    (told,) = capsys.readouterr().err.splitlines()
-    assert line in told
+    (printed,) = capsys.readouterr().err.splitlines()
+    assert line in printed
 
 
 def test_more_in_sync_than_copies_is_refused(kafka, folder, capsys):

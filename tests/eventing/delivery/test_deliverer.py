@@ -21,10 +21,10 @@ def _function():
 
 
 def _deliver(url, stopping=None, **delivery):
-    told = source(**delivery)
+    made = source(**delivery)
     fields = {name.encode(): value for name, value in record().fields().items()}
-    event, _ = event_of(told, Entry(0, 1_000_000, fields, 1))
-    return Deliverer(told, url, stopping or threading.Event()).deliver(event)
+    event, _ = event_of(made, Entry(0, 1_000_000, fields, 1))
+    return Deliverer(made, url, stopping or threading.Event()).deliver(event)
 
 
 @pytest.mark.parametrize("status", [200, 202, 204, (200, {}, b"not an event")])
@@ -95,10 +95,10 @@ def test_stop_ends_backoff(function):
 
 def test_connection_is_kept(function):
     """Deliveries one after the other use one connection."""
-    told = source()
+    made = source()
     fields = {name.encode(): value for name, value in record().fields().items()}
-    event, _ = event_of(told, Entry(0, 1_000_000, fields, 1))
-    deliverer = Deliverer(told, function.url, threading.Event())
+    event, _ = event_of(made, Entry(0, 1_000_000, fields, 1))
+    deliverer = Deliverer(made, function.url, threading.Event())
     function.answers = [(200, {}, b"x" * 5000), (422, {}, b"y" * 5000)]
     for _ in range(4):
         deliverer.deliver(event)

@@ -60,8 +60,8 @@ class FakeMembership:
 class DeliveryWorkers:
     """Deliveries under the test's control: an entry is settled when the test says so."""
 
-    def __init__(self, told):
-        self.source = told
+    def __init__(self, of):
+        self.source = of
         self.taken = []
         self._ends = {}
 
@@ -97,8 +97,8 @@ def _begin(membership):
     """Start a reader of a source; it is stopped at the end."""
     started = []
 
-    def begin(**told):
-        workers = DeliveryWorkers(source(**told))
+    def begin(**changes):
+        workers = DeliveryWorkers(source(**changes))
         stopping = threading.Event()
         reader = KafkaReader(workers, membership.join_group, stopping, commit_s=0.02)
         started.append((reader, stopping))

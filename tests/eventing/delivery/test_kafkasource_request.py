@@ -153,8 +153,8 @@ def test_timeout_leaves_destination_only():
 def test_dangerous_kne_headers_ignored():
     """Answers cannot overwrite the event's id, nor add names no extension may have."""
     headers = {"kne-id": "x", "kne-bad-name": "y", "kne-knativeerrorcode": "9"}
-    told = Failure("http://f/", 400, b"", headers).extensions()
-    assert told == {"knativeerrordest": "http://f/", "knativeerrorcode": "400"}
+    extensions = Failure("http://f/", 400, b"", headers).extensions()
+    assert extensions == {"knativeerrordest": "http://f/", "knativeerrorcode": "400"}
 
 
 def test_original_comes_back():

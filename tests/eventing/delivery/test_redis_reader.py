@@ -37,12 +37,12 @@ def _run(log, function, redis_url):
     """Start readers that deliver to the function; stop them at the end."""
     started = []
 
-    def run(told=None, consumer="here", idle_ms=5000):
-        told = told or source()
+    def run(chosen=None, consumer="here", idle_ms=5000):
+        chosen = chosen or source()
         stopping = threading.Event()
         own = RedisLog.at(redis_url)
-        deliverer = Deliverer(told, function.url, stopping)
-        workers = DeliveryWorkers(told, deliverer, own, stopping, DispatcherMeters())
+        deliverer = Deliverer(chosen, function.url, stopping)
+        workers = DeliveryWorkers(chosen, deliverer, own, stopping, DispatcherMeters())
         reader = RedisReader(
             workers, own, consumer=consumer, stopping=stopping, idle_ms=idle_ms, upkeep_s=0.2
         )
@@ -60,9 +60,9 @@ def _run(log, function, redis_url):
         own._client.close()
 
 
-def _settled(log, told):
-    group = Group(told.topic, told.group, "here")
-    return until(lambda: log.lags(told.topic, [told.group]) == (0,)) and log.pending(group) == []
+def _settled(log, of):
+    group = Group(of.topic, of.group, "here")
+    return until(lambda: log.lags(of.topic, [of.group]) == (0,)) and log.pending(group) == []
 
 
 def test_every_event_arrives(log, function, run):
@@ -109,7 +109,7 @@ def test_poison_goes_to_dead_letters(log, function, run):
 
 
 def test_entry_without_fields_is_settled(log, function, run, redis_url):
-    """An entry that was deleted while it was in hand is not delivered as an empty event."""
+    """An entry that was deleted while it was pending is not delivered as an empty event."""
     log.ensure(group := Group("utterances", source().group, "here"))
     log.publish([record()])
     (entry,) = log.read(group)
@@ -122,7 +122,7 @@ def test_entry_without_fields_is_settled(log, function, run, redis_url):
 
 
 def test_restart_delivers_unsettled(log, function, run):
-    """What a crashed dispatcher had in hand is delivered at once by the one started again."""
+    """What a crashed dispatcher had read is delivered at once by the one started again."""
     log.ensure(group := Group("utterances", source().group, "here"))
     log.publish([record(f"call-{number}") for number in range(5)])
     assert len(log.read(group, count=5)) == 5
@@ -132,7 +132,7 @@ def test_restart_delivers_unsettled(log, function, run):
 
 
 def test_dead_consumers_events_arrive(log, function, run):
-    """What another dispatcher left in hand when it died is delivered after a while."""
+    """What another dispatcher left pending when it died is delivered after a while."""
     log.ensure(dead := Group("utterances", source().group, "dead"))
     log.publish([record()])
     assert len(log.read(dead)) == 1

@@ -51,8 +51,8 @@ def _meters():
 
 @pytest.fixture(name="workers")
 def _workers(function, writer, stopping, meters):
-    told = source(backoff_s=0.001)
-    return DeliveryWorkers(told, Deliverer(told, function.url, stopping), writer, stopping, meters)
+    made = source(backoff_s=0.001)
+    return DeliveryWorkers(made, Deliverer(made, function.url, stopping), writer, stopping, meters)
 
 
 def _entry():

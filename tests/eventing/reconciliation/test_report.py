@@ -37,7 +37,7 @@ def test_absent_receiver_is_told():
 
 
 @pytest.mark.parametrize(
-    ("told", "why"),
+    ("text", "why"),
     [
         ("{", "not valid JSON"),
         ("[" * 100_000, "not valid JSON"),
@@ -51,7 +51,7 @@ def test_absent_receiver_is_told():
         (json.dumps({"source": "sentiment", "missing": "1"}), "0 or more"),
     ],
 )
-def test_wrong_report_is_refused(told, why):
+def test_wrong_report_is_refused(text, why):
     """What is no report of one of the sources is refused, with the reason."""
     with pytest.raises(BadEvent, match=why):
-        report.read(told.encode(), _SOURCES)
+        report.read(text.encode(), _SOURCES)
