@@ -19,6 +19,7 @@ from linewatch import events
 from linewatch.calls import Channel, ChannelKey, Utterance
 from tests.support.loopback import serving
 from tests.support.source import ROOT
+from tests.support.waiting import eventually
 
 _DEADLINE_S = 30.0
 
@@ -101,7 +102,7 @@ class Service:
 
     def wait_ready(self) -> float:
         """Wait until the service is ready and return when that was."""
-        wait_until(lambda: self.get("/health/readiness") == 200, every_s=0.01)
+        eventually(lambda: self.get("/health/readiness") == 200)
         return time.perf_counter()
 
     def cpu_s(self) -> float:
@@ -134,20 +135,6 @@ def service(sink_url: str, **env: str) -> Iterator[Service]:
         finally:
             process.terminate()
             process.wait(_DEADLINE_S)
-
-
-def wait_until(condition, every_s: float = 0.005) -> float:
-    """Return when *condition* first held; asks every *every_s*.
-
-    Raises:
-        TimeoutError: it did not hold within 30 s.
-    """
-    deadline_s = time.perf_counter() + _DEADLINE_S
-    while not condition():
-        if time.perf_counter() > deadline_s:
-            raise TimeoutError("nothing happened for 30 s")
-        time.sleep(every_s)
-    return time.perf_counter()
 
 
 def request_of(text: str, number: int = 0) -> tuple[dict[str, str], bytes]:

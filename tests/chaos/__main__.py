@@ -25,10 +25,10 @@ from infra.launcher.tether import tethered
 from tests.chaos import report
 from tests.chaos.cases import ALONE, LONG, SHORT
 from tests.chaos.doses import DOSES
-from tests.chaos.rig import TooLong
 from tests.chaos.row import Row, code, commit, keep, kept, markdown
 from tests.chaos.verdict import Verdict
 from tests.support.decoders import ROOT
+from tests.support.waiting import TooLong
 
 LANES = 2
 #: The machine may stand still for a moment; what is slow each time is slow.

@@ -13,10 +13,11 @@ from linewatch.board.store import Board
 from tests.chaos.delivery import started
 from tests.chaos.faults import played
 from tests.chaos.kills import BRIEF
-from tests.chaos.rig import TooLong, rig, within
+from tests.chaos.rig import rig
 from tests.chaos.row import Row, quantile
 from tests.support.board_facts import score, start
 from tests.support.screenshot import opened
+from tests.support.waiting import TooLong, eventually
 
 TABS = 2
 #: From the first answer of the new process to the same board on every tab.
@@ -95,7 +96,7 @@ def _kill(browser, site, board, times):
 def _start(stack, site, port):
     words = ("-m", "streamlit", "run", "streamlit_app/app.py", "--server.port", str(port))
     process = stack.enter_context(started(site, "dashboard", *words))
-    within(UP_S, answers(port, "/_stcore/health"), "the dashboard answers", 0.02)
+    eventually(answers(port, "/_stcore/health"), UP_S, what="the dashboard answers", every_s=0.02)
     return process
 
 

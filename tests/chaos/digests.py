@@ -13,9 +13,10 @@ from linewatch import keys
 from linewatch.events import PARTITIONS
 from tests.chaos.crowd import Crowd
 from tests.chaos.kills import BRIEF
-from tests.chaos.rig import READY_S, rig, within
+from tests.chaos.rig import READY_S, rig
 from tests.chaos.verdict import Verdict, judged
 from tests.chaos.zombies import MOVE_S, READ_S, SPRING_S
+from tests.support.waiting import eventually
 
 OLD, NEW = "digest-old", "digest-new"
 POINTS = ("before-commit", "committed", "decoded", "before-reply")
@@ -38,17 +39,17 @@ def _one(chance, point):
         (zombie,) = site.fleet.decoders
         urls = [zombie.url]
         with Crowd(urls, chance, count=1, speed=3.0, scripts=BRIEF, read_s=READ_S) as crowd:
-            within(SPRING_S, lambda: len(crowd.ear.answers) > 4, "the call has begun")
+            eventually(lambda: len(crowd.ear.answers) > 4, SPRING_S, what="the call has begun")
             site.fleet.start(1, CHAOS_DIGEST=NEW)
             crowd.reach(site.fleet.urls)
             zombie.trap.arm(point)
-            whose = within(SPRING_S, zombie.trap.sprung, f"a step came by {point}")
-            within(5, zombie.is_stopped, "the decoder stands still")
+            whose = eventually(zombie.trap.sprung, SPRING_S, what=f"a step came by {point}")
+            eventually(zombie.is_stopped, 5, what="the decoder stands still")
             pod = site.pod_of(zombie)
             site.client.delete(keys.pod(pod))
-            within(MOVE_S, lambda: site.owner(whose) != pod, "the session is adopted")
+            eventually(lambda: site.owner(whose) != pod, MOVE_S, what="the session is adopted")
             os.kill(zombie.worker, signal.SIGCONT)
-            within(READY_S, lambda: site.pod_of(zombie), "the lease is back")
+            eventually(lambda: site.pod_of(zombie), READY_S, what="the lease is back")
             time.sleep(0.5)
             said = crowd.finish()
         site.drain()

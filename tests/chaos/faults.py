@@ -10,8 +10,9 @@ from itertools import groupby
 from linewatch.gateway.decoders import READ_S
 from tests.chaos.crowd import OK, Crowd
 from tests.chaos.kills import BRIEF, SCRIPTS
-from tests.chaos.rig import rig, within
+from tests.chaos.rig import rig
 from tests.chaos.verdict import Verdict, judged
+from tests.support.waiting import eventually
 
 UNAVAILABLE = 500
 
@@ -46,7 +47,12 @@ def store_faults(chance, chunks, rate=0.01):
 
         def until_enough(crowd):
             patience_s = 600 + chunks / 50
-            within(patience_s, lambda: _taken(crowd) >= chunks, f"{chunks} steps are taken", 1)
+            eventually(
+                lambda: _taken(crowd) >= chunks,
+                patience_s,
+                what=f"{chunks} steps are taken",
+                every_s=1,
+            )
 
         verdict, crowd = played(site, chance, until_enough, speed=8.0)
         longest = longest_refusal(crowd.ear.answers)
@@ -97,7 +103,9 @@ def relays_killed(chance, times):
             for _ in range(times):
                 decoder = chance.choice(site.fleet.decoders)
                 decoder.trap.arm("relay")
-                within(60, lambda d=decoder: d.trap.sprung() is not None, "a relay publishes")
+                eventually(
+                    lambda d=decoder: d.trap.sprung() is not None, 60, what="a relay publishes"
+                )
                 os.kill(decoder.worker, signal.SIGKILL)
                 site.fleet.wait_ready(decoder)
 

@@ -11,9 +11,10 @@ from infra.launcher.redis_server import free_port
 from linewatch import keys
 from linewatch.board.store import Board
 from tests.chaos.delivery import children, publish, running, unsettled, utterance
-from tests.chaos.rig import rig, within
+from tests.chaos.rig import rig
 from tests.chaos.row import Row
 from tests.chaos.verdict import Verdict
+from tests.support.waiting import eventually
 
 CALLS = 20
 UP_S = 60
@@ -48,7 +49,9 @@ def killed(_, rounds=2, each=10):
 
 
 def _await(board, count):
-    within(DELIVERED_S, lambda: scored(board) >= count, f"{count} events are shown", 0.1)
+    eventually(
+        lambda: scored(board) >= count, DELIVERED_S, what=f"{count} events are shown", every_s=0.1
+    )
 
 
 def _start(stack, site):
@@ -64,10 +67,20 @@ def _start(stack, site):
 
 def _kill(site, activator, function):
     group, topic = _READS[function]
-    found = within(UP_S, lambda: _processes(activator, function), f"{function} runs")
-    within(UP_S, lambda: unsettled(site, group, topic), f"{function} has events in hand", 0.002)
+    found = eventually(lambda: _processes(activator, function), UP_S, what=f"{function} runs")
+    eventually(
+        lambda: unsettled(site, group, topic),
+        UP_S,
+        what=f"{function} has events in hand",
+        every_s=0.002,
+    )
     os.killpg(found[0], signal.SIGKILL)
-    within(UP_S, lambda: _processes(activator, function) not in ([], found), "it is back", 0.05)
+    eventually(
+        lambda: _processes(activator, function) not in ([], found),
+        UP_S,
+        what="it is back",
+        every_s=0.05,
+    )
 
 
 def _processes(activator, function):

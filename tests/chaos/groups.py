@@ -12,10 +12,11 @@ from linewatch.step_requests import ChannelRequests
 from tests.chaos.crowd import OK, UNAVAILABLE, Crowd
 from tests.chaos.delivery import Target, length, names, publish, running, unsettled, utterance
 from tests.chaos.oracle import CHUNK_BYTES, RATE_HZ, Script
-from tests.chaos.rig import rig, within
+from tests.chaos.rig import rig
 from tests.chaos.row import Row
 from tests.chaos.verdict import Verdict
 from tests.support.decoders import STARTED_AT_MS
+from tests.support.waiting import eventually
 
 GROUP = "linewatch-sentiment"
 #: So full Redis is when the group has been away: above the limit, below the end.
@@ -51,7 +52,7 @@ def away(chance, entries=2000):
         target, other = stack.enter_context(Target()), stack.enter_context(Target())
         with running(site, "dispatcher", SOURCE="sentiment", K_SINK=target.url) as reader:
             publish(site, [utterance("before", index) for index in range(20)])
-            within(SOON_S, lambda: len(target.taken) >= 20, "the group reads")
+            eventually(lambda: len(target.taken) >= 20, SOON_S, what="the group reads")
             reader.kill()
             reader.wait()
         stack.enter_context(running(site, "dispatcher", SOURCE="board-calls", K_SINK=other.url))
@@ -59,15 +60,24 @@ def away(chance, entries=2000):
         crowd = stack.enter_context(
             Crowd(site.fleet.urls, chance, count=2, speed=1.0, scripts=scripts)
         )
-        within(SOON_S, lambda: len(crowd.ear.answers) > 10, "calls are taken")
+        eventually(lambda: len(crowd.ear.answers) > 10, SOON_S, what="calls are taken")
         records = [utterance(f"hour-{i % 40}", i // 40, _LONG_TEXT) for i in range(entries)]
         publish(site, records)
         told = _limit(site, crowd)
         kept = length(site, "utterances") >= entries
         stack.enter_context(running(site, "dispatcher", SOURCE="sentiment", K_SINK=target.url))
-        within(DELIVERED_S, lambda: names(records) <= target.taken, "all is delivered", 0.2)
-        within(SOON_S, lambda: _used(site) <= _MOST_USED, "the log is trimmed", 0.2)
-        within(SOON_S, lambda: _is_taken(site, "after"), "new calls are taken again", 0.5)
+        eventually(
+            lambda: names(records) <= target.taken,
+            DELIVERED_S,
+            what="all is delivered",
+            every_s=0.2,
+        )
+        eventually(
+            lambda: _used(site) <= _MOST_USED, SOON_S, what="the log is trimmed", every_s=0.2
+        )
+        eventually(
+            lambda: _is_taken(site, "after"), SOON_S, what="new calls are taken again", every_s=0.5
+        )
         lost = len(names(records) - target.taken)
     return Row(
         "group-away",
@@ -89,11 +99,18 @@ def _used(site):
 def _limit(site, crowd):
     used = site.client.info("memory")["used_memory"]
     site.client.config_set("maxmemory", int(used / FILLED))
-    within(SOON_S, lambda: not _is_taken(site, "full"), "new calls are refused", 0.5)
+    eventually(
+        lambda: not _is_taken(site, "full"), SOON_S, what="new calls are refused", every_s=0.5
+    )
     status, retry = asked_for_a_call(site.fleet.urls, "full-too")
     assert status == UNAVAILABLE, f"a full store answers {status}"
     before = len(crowd.ear.answers)
-    within(SOON_S, lambda: len(crowd.ear.answers) > before + 40, "calls going on are taken", 0.1)
+    eventually(
+        lambda: len(crowd.ear.answers) > before + 40,
+        SOON_S,
+        what="calls going on are taken",
+        every_s=0.1,
+    )
     since = list(crowd.ear.answers)[before:]
     refused = sum(answer.status != OK for answer in since)
     return {"retry": retry, "refused": refused, "steps": len(since)}
@@ -117,17 +134,26 @@ def letters_refused(_, good=100, bad=20):
         with running(site, "dispatcher", **env) as reader:
             target.gate.clear()
             publish(site, records)
-            within(SOON_S, lambda: unsettled(site, GROUP), "events are in hand")
+            eventually(lambda: unsettled(site, GROUP), SOON_S, what="events are in hand")
             site.client.config_set("maxmemory", 1)
             target.gate.set()
-            within(SOON_S, lambda: len(target.taken) == good, "the good ones are delivered", 0.1)
-            within(SOON_S, lambda: unsettled(site, GROUP) == bad, "the bad ones wait", 0.1)
+            eventually(
+                lambda: len(target.taken) == good,
+                SOON_S,
+                what="the good ones are delivered",
+                every_s=0.1,
+            )
+            eventually(
+                lambda: unsettled(site, GROUP) == bad, SOON_S, what="the bad ones wait", every_s=0.1
+            )
             held = unsettled(site, GROUP), length(site, "dead-sentiment")
             reader.kill()
             reader.wait()
         with running(site, "dispatcher", **env):
             site.client.config_set("maxmemory", 0)
-            within(SOON_S, lambda: not _waiting(site, bad), "the letters are written", 0.1)
+            eventually(
+                lambda: not _waiting(site, bad), SOON_S, what="the letters are written", every_s=0.1
+            )
             put = _letters(site)
     return Row(
         "letters-refused",

@@ -11,7 +11,8 @@ from infra.launcher import redis_server
 from tests.chaos.faults import played
 from tests.chaos.kills import BRIEF
 from tests.chaos.proxy import Proxy
-from tests.chaos.rig import rig, start_redis, within
+from tests.chaos.rig import rig, start_redis
+from tests.support.waiting import eventually
 
 #: The replica misses so much of what the primary acknowledged.
 STALE_S = 0.7
@@ -115,7 +116,9 @@ def _promote(chance):
         proxy = stack.enter_context(Proxy(site.port))
         site.fleet.redis_url = f"redis://127.0.0.1:{proxy.port}/0"
         site.fleet.start(3)
-        within(20, lambda: other.info("replication")["master_link_status"] == "up", "it follows")
+        eventually(
+            lambda: other.info("replication")["master_link_status"] == "up", 20, what="it follows"
+        )
 
         def promote(_):
             # No call may end meanwhile: nobody would be left to send again what was forgotten.

@@ -13,10 +13,11 @@ from linewatch.events import PARTITIONS
 from linewatch.events import TOPICS as BY_TYPE
 from tests.chaos.crowd import Crowd
 from tests.chaos.kills import BRIEF
-from tests.chaos.rig import rig, within
+from tests.chaos.rig import rig
 from tests.chaos.row import Row, quantile
 from tests.chaos.verdict import TOPICS, Verdict, judged
 from tests.support.kafka_broker import Broker
+from tests.support.waiting import eventually
 
 CAUGHT_UP = 5
 BACK_S = 60
@@ -48,7 +49,7 @@ def _cut(site, broker, down_s):
     marks |= {"up_s": time.monotonic(), "waiting": _waiting(site)}
     broker.start()
     answers_s = time.monotonic()
-    within(BACK_S, lambda: _waiting(site) <= CAUGHT_UP, "the outbox drains", 0.02)
+    eventually(lambda: _waiting(site) <= CAUGHT_UP, BACK_S, what="the outbox drains", every_s=0.02)
     return {**marks, "drained_s": time.monotonic() - answers_s}
 
 

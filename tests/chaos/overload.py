@@ -9,10 +9,11 @@ from itertools import pairwise
 from tests.chaos.crowd import GONE, OK, UNAVAILABLE, Crowd
 from tests.chaos.groups import asked_for_a_call
 from tests.chaos.oracle import Script
-from tests.chaos.rig import rig, within
+from tests.chaos.rig import rig
 from tests.chaos.row import Row, quantile
 from tests.chaos.soak import rss_mib
 from tests.chaos.verdict import Verdict, judged
+from tests.support.waiting import eventually
 
 #: Calls for which there is room; so many more come.
 CALLS = 20
@@ -35,7 +36,7 @@ def overload(chance, for_s=20.0):
     with rig(DECODERS, CAPACITY=str(CALLS + SPARE_CHANNELS)) as site:
         workers = [decoder.worker for decoder in site.fleet.decoders]
         with Crowd(site.fleet.urls, chance, count=CALLS, speed=1.0, scripts=scripts) as crowd:
-            within(30, lambda: _taken(crowd) == 2 * CALLS, "all are taken")
+            eventually(lambda: _taken(crowd) == 2 * CALLS, 30, what="all are taken")
             # A call that followed one of them would be a new one, and refused like the others.
             crowd.begin_no_more()
             time.sleep(2)

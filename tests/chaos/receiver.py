@@ -15,9 +15,10 @@ from linewatch.eventlog.redis import RedisLog
 from tests.chaos.delivery import children, length, publish, running, utterance
 from tests.chaos.functions import scored
 from tests.chaos.proxy import Proxy
-from tests.chaos.rig import rig, within
+from tests.chaos.rig import rig
 from tests.chaos.row import Row
 from tests.chaos.verdict import Verdict
+from tests.support.waiting import eventually
 
 CALLS = 5
 EVERY_S = 0.2
@@ -41,7 +42,7 @@ class Receiver:
         """Start it, and wait until it listens."""
         env = {"PORT": str(self._port)}
         self._process = self._stack.enter_context(running(self._site, "sink", **env))
-        within(UP_S, lambda: is_listening(self._port), "the sink listens")
+        eventually(lambda: is_listening(self._port), UP_S, what="the sink listens")
 
     def signal(self, number):
         """Send a signal to all of its processes, those that hold the port first."""
@@ -99,15 +100,19 @@ def _away(case, how, fault, down_s):
         _start(site, stack, receiver.home(cut=fault is _dying))
         board = stack.enter_context(closing(Board.from_url(site.redis_url)))
         _speak(site, spoken[:calm])
-        within(UP_S, lambda: scored(board) >= calm, "the first are shown", 0.1)
+        eventually(lambda: scored(board) >= calm, UP_S, what="the first are shown", every_s=0.1)
         with fault(receiver) as meanwhile:
             _speak(site, spoken[calm:-calm], meanwhile)
             waiting = len(spoken) - calm - scored(board)
         back_s = time.monotonic()
         _speak(site, spoken[-calm:])
-        within(DELIVERED_S, lambda: scored(board) >= len(spoken), "all are shown", 0.1)
+        eventually(
+            lambda: scored(board) >= len(spoken), DELIVERED_S, what="all are shown", every_s=0.1
+        )
         took_s = time.monotonic() - back_s
-        missing = within(UP_S, lambda: _settled(site), "all are settled", 0.2).missing
+        missing = eventually(
+            lambda: _settled(site), UP_S, what="all are settled", every_s=0.2
+        ).missing
         return _row(case, how, down_s, (board, len(spoken), waiting, took_s, missing, site))
 
 

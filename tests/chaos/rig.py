@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from linewatch import keys
 from linewatch.events import PARTITIONS
 from tests.chaos.points import Trap
 from tests.support.decoders import ROOT, Decoder, Fleet, is_ready
+from tests.support.waiting import eventually
 
 CONF = ROOT / "tests/chaos/gunicorn.conf.py"
 APP = "tests.chaos.app:create()"
@@ -32,27 +32,11 @@ class TooLong(Exception):
     """Something that had to happen did not, within its deadline."""
 
 
-def within(deadline_s, fact, what, every_s=0.01):
-    """Return the first true answer of *fact*.
-
-    Raises:
-        TooLong: none came within *deadline_s*.
-    """
-    ends_s = time.monotonic() + deadline_s
-    while True:
-        found = fact()
-        if found:
-            return found
-        if time.monotonic() > ends_s:
-            raise TooLong(f"not within {deadline_s} s: {what}")
-        time.sleep(every_s)
-
-
 def start_redis(port, folder):
     """Start a durable Redis that ends with this process, however that ends."""
     command = tethered(redis_server.command(port, folder), signal.SIGKILL)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    within(20, lambda: redis_server.is_listening(port), "Redis listens")
+    eventually(lambda: redis_server.is_listening(port), 20, what="Redis listens")
     return process
 
 
@@ -132,7 +116,12 @@ class ChaosFleet(Fleet):
         Raises:
             TooLong: it does not.
         """
-        within(READY_S, lambda: decoder.worker and is_ready(decoder), "a decoder serves", 0.02)
+        eventually(
+            lambda: decoder.worker and is_ready(decoder),
+            READY_S,
+            what="a decoder serves",
+            every_s=0.02,
+        )
 
 
 class Rig:
@@ -201,7 +190,7 @@ class Rig:
         Raises:
             TooLong: they do not.
         """
-        within(DRAINED_S, self.is_drained, "the outbox is drained", 0.05)
+        eventually(self.is_drained, DRAINED_S, what="the outbox is drained", every_s=0.05)
 
 
 @contextmanager

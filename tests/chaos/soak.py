@@ -12,8 +12,9 @@ import numpy as np
 from linewatch import keys
 from tests.chaos.crowd import Crowd
 from tests.chaos.kills import SCRIPTS
-from tests.chaos.rig import TooLong, rig, within
+from tests.chaos.rig import rig
 from tests.chaos.verdict import Verdict, judged
+from tests.support.waiting import TooLong, eventually
 
 MOST_MIB_H = 1.0
 SAMPLE_S = 5.0
@@ -62,10 +63,14 @@ def soaked(chance, for_s):
             said = crowd.finish()
         crowd.ear.transport.close()
         site.drain()
-        within(30, lambda: not _left(site.client), "what calls leave is cleared", 0.5)
+        eventually(
+            lambda: not _left(site.client), 30, what="what calls leave is cleared", every_s=0.5
+        )
         verdict = judged(site.client, crowd) + Verdict(lost=not said)
         with contextlib.suppress(TooLong):
-            within(IDLE_S, lambda: _open(workers) <= before, "descriptors are closed", 1.0)
+            eventually(
+                lambda: _open(workers) <= before, IDLE_S, what="descriptors are closed", every_s=1.0
+            )
         worst = max(taken.values(), key=_slope)
         opened = np.sum([_parts(samples, 2) for samples in taken.values()], axis=0).tolist()
         grown, left = _open(workers) - before, _left(site.client)

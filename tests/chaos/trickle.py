@@ -12,10 +12,11 @@ from itertools import cycle
 from tests.chaos.crowd import Crowd
 from tests.chaos.kills import BRIEF
 from tests.chaos.overload import Slowed
-from tests.chaos.rig import rig, within
+from tests.chaos.rig import rig
 from tests.chaos.row import Row
 from tests.chaos.soak import rss_mib
 from tests.chaos.verdict import Verdict, judged
+from tests.support.waiting import eventually
 
 CONNECTIONS = 200
 CALLS = 10
@@ -112,7 +113,9 @@ def trickled(chance, for_s=11.0):
             marks.append(time.monotonic())
             with Trickle(site.fleet.urls, CONNECTIONS) as trickle:
                 time.sleep(for_s)
-                within(LET_GO_S, lambda: trickle.answers.total() >= CONNECTIONS, "all are let go")
+                eventually(
+                    lambda: trickle.answers.total() >= CONNECTIONS, LET_GO_S, what="all are let go"
+                )
                 marks.append(time.monotonic())
                 grown_mib = sum(map(rss_mib, workers)) - before_mib
             said = crowd.finish()

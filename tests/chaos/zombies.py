@@ -12,8 +12,9 @@ from linewatch import keys
 from tests.chaos.crowd import Crowd
 from tests.chaos.kills import SCRIPTS
 from tests.chaos.points import POINTS
-from tests.chaos.rig import READY_S, TooLong, rig, within
+from tests.chaos.rig import READY_S, rig
 from tests.chaos.verdict import Verdict, judged
+from tests.support.waiting import TooLong, eventually
 
 SPRING_S = 20
 MOVE_S = 20
@@ -68,14 +69,14 @@ def _one(site, chance, point):
         time.sleep(0.005)
     if whose is None and decoder.trap.disarm(point):
         raise TooLong(f"no step came by {point} within {SPRING_S} s")
-    within(5, decoder.is_stopped, "the decoder stands still")
+    eventually(decoder.is_stopped, 5, what="the decoder stands still")
     pod = site.pod_of(decoder)
     try:
         _move(site, pod, point, whose)
     finally:
         os.kill(decoder.worker, signal.SIGCONT)
     site.fleet.wait_ready(decoder)
-    within(READY_S, lambda: site.pod_of(decoder), "the lease is back")
+    eventually(lambda: site.pod_of(decoder), READY_S, what="the lease is back")
 
 
 def _move(site, pod, point, whose):
@@ -87,9 +88,11 @@ def _move(site, pod, point, whose):
         leases = [lease for lease in _leases(site) if site.client.get(lease) == mine]
         if leases:
             site.client.delete(*leases)
-            within(MOVE_S, lambda: all(map(site.client.get, leases)), "the leases are taken")
+            eventually(
+                lambda: all(map(site.client.get, leases)), MOVE_S, what="the leases are taken"
+            )
         return
-    within(MOVE_S, lambda: _has_moved(site, whose, pod), f"{whose} is adopted")
+    eventually(lambda: _has_moved(site, whose, pod), MOVE_S, what=f"{whose} is adopted")
 
 
 def _leases(site):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from dataclasses import dataclass
+from functools import partial
 
+from tests.support import waiting
 from tests.support.source import ROOT
 
 BOX = ROOT.parent / "shared" / "box" / "box"
@@ -15,6 +16,8 @@ NAMESPACE = "linewatch"
 #: Python inside the image.
 PYTHON = ("sh", "/app/infra/image/entrypoint.sh", "python")
 _NEEDED = ("KUBECONFIG", "BOOTSTRAP", "GATEWAY")
+#: A cluster is asked once a second.
+eventually = partial(waiting.eventually, every_s=1.0)
 
 
 class Unusable(Exception):
@@ -37,17 +40,6 @@ def run(*command, env=None, stdin=None, timeout_s=120, check=True):
         told = f"{done.stdout}\n{done.stderr}".strip()
         raise AssertionError(f"{' '.join(map(str, command))[:200]} failed: {told[-1500:]}")
     return done.stdout
-
-
-def eventually(fact, timeout_s, every_s=1.0):
-    """Return the first true answer of *fact*; fail when none came in time."""
-    deadline_s = time.monotonic() + timeout_s
-    while True:
-        found = fact()
-        if found:
-            return found
-        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {fact.__name__}"
-        time.sleep(every_s)
 
 
 @dataclass(frozen=True, slots=True)

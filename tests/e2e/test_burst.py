@@ -14,7 +14,8 @@ from linewatch import events, keys
 from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, Utterance
 from linewatch.eventlog.redis_writer import RedisLogWriter, connect
-from tests.support.decoders import ROOT, STARTED_AT_MS, eventually
+from tests.support.decoders import ROOT, STARTED_AT_MS
+from tests.support.waiting import eventually
 
 CALLS, EACH = 20, 10
 IDLE_WINDOW_S = 2
@@ -60,7 +61,7 @@ def _delivery(redis_url):
     for process in reversed(processes):
         process.terminate()
     for process in processes:
-        process.wait(15)
+        process.wait(60)
 
 
 def replicas(client, name):
@@ -74,15 +75,14 @@ def test_burst_from_zero(delivery):
     """200 events that find no process are all scored, and the processes go away again."""
     board = Board.from_url(delivery)
     with redis.Redis.from_url(delivery) as client:
-        eventually(lambda: replicas(client, "sentiment") == 0, 20)
+        eventually(lambda: replicas(client, "sentiment") == 0)
         burst = [utterance(call, index) for call in range(CALLS) for index in range(EACH)]
         records = [events.to_record(events.utterance_final(each)) for each in burst]
         RedisLogWriter(connect(delivery)).publish(records)
         # Asked while they are scored: later it may be gone again.
-        eventually(lambda: replicas(client, "sentiment") == 1, 40)
+        eventually(lambda: replicas(client, "sentiment") == 1)
         eventually(
-            lambda: sum(row.utterances for row in board.snapshot("default").rows) == CALLS * EACH,
-            40,
+            lambda: sum(row.utterances for row in board.snapshot("default").rows) == CALLS * EACH
         )
         eventually(lambda: replicas(client, "sentiment") == 0, IDLE_WINDOW_S + 15)
     assert not any(board.snapshot("default").health.dead_letters.values())

@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from tests.e2e.test_demo import Demo
-from tests.infra.standins import marked, until
+from tests.infra.standins import marked
+from tests.support.waiting import eventually
 
 # redis-py gives a command's words without their quotes.
 _COMMITTED = re.compile(r"XADD outbox:\d+ .*ce_source (\S+) ce_id (\d+)-final")
@@ -76,18 +77,18 @@ def test_killed_broker_loses_no_word(demo, kafka, redis_url):
     """Every utterance committed before, in and after the outage is in Kafka and on the board."""
     with Watch(redis_url) as watch:
         demo.ready()
-        until(lambda: watch.shown, within_s=60)
+        eventually(lambda: watch.shown)
         kafka.kill()
         before = set(watch.committed)
-        until(lambda: watch.committed - before, within_s=60)
+        eventually(lambda: watch.committed - before)
         in_outage = set(watch.committed)
         kafka.start()
-        until(lambda: in_outage <= watch.shown, within_s=90)
-        until(lambda: watch.shown - in_outage, within_s=60)
+        eventually(lambda: in_outage <= watch.shown, 90)
+        eventually(lambda: watch.shown - in_outage)
         lines = demo.process("linewatch.gateway")
         os.kill(lines, signal.SIGSTOP)
         settled = set(watch.committed)
-        until(lambda: settled <= watch.shown, within_s=60)
+        eventually(lambda: settled <= watch.shown)
         told = {_named(record) for record in kafka.read("utterances")}
     os.kill(lines, signal.SIGCONT)
     assert settled <= told

@@ -15,7 +15,7 @@ from linewatch.events import PARTITIONS
 from tests.bench.sentiment_service import command
 from tests.chaos.delivery import length, publish, running, started, utterance
 from tests.chaos.rig import rig
-from tests.support.decoders import eventually
+from tests.support.waiting import eventually
 
 CALLS, EACH = 20, 10
 #: How long the function runs without K_SINK, and then the sink's process is not there.
@@ -47,7 +47,7 @@ def test_late_sink_loses_nothing():
         url = f"http://127.0.0.1:{port}"
         stack.enter_context(running(site, "dispatcher", SOURCE="sentiment", SERVICE_URL=url))
         with function(site, port):
-            eventually(probes.answers(port, "/health/liveness"), 30)
+            eventually(probes.answers(port, "/health/liveness"))
             time.sleep(LATE_S)
             assert not probes.answers(port, "/health/readiness")()
             assert not scored(site)

@@ -15,8 +15,8 @@ from infra.launcher.redis_server import free_port
 from linewatch import events, keys
 from linewatch.calls import Alert, Severity
 from linewatch.eventlog.redis import RedisLog
-from tests.eventing.subscriber import until
 from tests.support.source import ROOT
+from tests.support.waiting import eventually
 
 IDLE_WINDOW_S = 1
 FOLDER = {
@@ -159,7 +159,7 @@ def _delivery(tree, tmp_path, redis_url):
     for process in reversed(processes):
         process.terminate()
     for process in processes:
-        process.wait(15)
+        process.wait(60)
 
 
 def alert(number):
@@ -175,11 +175,11 @@ def test_it_scales_from_zero(delivery, redis_url):
     def shown(name):
         return client.hget(keys.health("functions"), f"tally.{name}")
 
-    until(lambda: shown("replicas") == b"0", within_s=60)
+    eventually(lambda: shown("replicas") == b"0")
     for number in (1, 2):
         log.publish([alert(number)])
-        until(lambda number=number: lines(delivery) == number, within_s=60)
-        until(lambda: shown("replicas") == b"0", within_s=60)
+        eventually(lambda number=number: lines(delivery) == number)
+        eventually(lambda: shown("replicas") == b"0")
         assert shown("cold_starts") == str(number).encode()
     log.close()
     client.close()

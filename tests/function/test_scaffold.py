@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -16,6 +15,7 @@ from linewatch import events
 from linewatch.calls import Channel, ChannelKey, Utterance
 from tests.function import scaffold
 from tests.support.source import ROOT
+from tests.support.waiting import eventually
 
 _DEADLINE_S = 60
 
@@ -49,23 +49,19 @@ def _served(built, tmp_path_factory):
             stderr=subprocess.STDOUT,
         )
     try:
-        _until_ready(process, port, output)
+        eventually(lambda: _is_ready(process, port, output))
         yield port, process
     finally:
         process.kill()
         process.wait()
 
 
-def _until_ready(process, port, output):
-    deadline = time.monotonic() + _DEADLINE_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if _ask(port, "GET", "/health/readiness")[0] == 200:
-                return
-        except OSError:
-            pass
-        time.sleep(0.05)
-    pytest.fail(f"the scaffold never became ready: {output.read_text()[-2000:]}")
+def _is_ready(process, port, output):
+    assert process.poll() is None, f"the scaffold ended: {output.read_text()[-2000:]}"
+    try:
+        return _ask(port, "GET", "/health/readiness")[0] == 200
+    except OSError:
+        return False
 
 
 def _ask(port, method, path, body=None, headers=None):

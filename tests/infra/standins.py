@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 from infra.launcher.process import Role
@@ -40,14 +39,6 @@ class Heard:
 def role(name, code, **facts):
     """A role that runs a line of Python, fast to start."""
     return Role(name=name, command=(sys.executable, "-I", "-S", "-c", code), **facts)
-
-
-def until(fact, within_s=10.0):
-    """Wait until *fact* holds; fail when it does not in time."""
-    deadline = time.monotonic() + within_s
-    while not fact():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def marked(mark):

@@ -39,7 +39,7 @@ def launcher(**env):
         cwd=roles.ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 

@@ -25,8 +25,9 @@ from linewatch.eventlog.redis_writer import connect
 from linewatch.events import call_started, to_record
 from tests.linewatch.decoder.pods import tried
 from tests.support import fakes
-from tests.support.decoders import Fleet, eventually, line_to
+from tests.support.decoders import Fleet, line_to
 from tests.support.kafka_broker import make_certificates
+from tests.support.waiting import eventually
 
 PASSWORDS = {role: f"{role}-password" for role in redis_users.USERS}
 START = CallStart("default", "c1", "line-1", 1_767_225_600_000)
@@ -42,7 +43,7 @@ def secured(folder):
     command = [*redis_server.command(port, folder, durable=False), "--aclfile", str(folder / "acl")]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        eventually(lambda: redis_server.is_listening(port), 30)
+        eventually(lambda: redis_server.is_listening(port))
         yield port
     finally:
         server.terminate()
@@ -68,7 +69,7 @@ class _Front(socketserver.ThreadingTCPServer):
             self.context.wrap_socket(request, server_side=True) as outer,
             socket.create_connection(("127.0.0.1", self.behind), 5) as inner,
         ):
-            outer.settimeout(10)
+            outer.settimeout(60)
             while asked := outer.recv(65536):
                 inner.sendall(asked)
                 outer.sendall(inner.recv(65536))
@@ -103,11 +104,11 @@ def test_roles_do_their_work(url_of):
         line.open()
         for each in fakes.chunks(fakes.speech(2.0)):
             line.push(Channel.AGENT, each.audio)
-        assert line.close(30)
+        assert line.close(60)
         log = RedisLog.at(url_of("dispatcher"))
         group = Group("calls", "g", "any")
         log.ensure(group)
-        eventually(lambda: log.count("calls") >= 2, 30)
+        eventually(lambda: log.count("calls") >= 2)
         assert log.lags("calls", ["g"])
         log.publish([to_record(call_started(START))])
         log.report("dispatcher", {"lag.x": 1})
@@ -163,7 +164,7 @@ def test_tls_is_held_to(tmp_path):
     """Over TLS a role that knows the authority works; one that does not, or speaks plain, fails."""
     with secured(tmp_path) as port, fronted(tmp_path, port) as front:
         good = Board.from_url(f"{url('board', front, 'rediss')}?ssl_ca_certs={tmp_path / 'ca.pem'}")
-        eventually(lambda: _answers(good), 30)
+        eventually(lambda: _answers(good))
         good.close()
         other = f"{url('board', front, 'rediss')}?ssl_ca_certs={tmp_path / 'other.pem'}"
         for bad in (other, url("board", front, "rediss"), url("board", front)):

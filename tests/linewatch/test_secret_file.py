@@ -15,8 +15,9 @@ from linewatch.gateway.decoders import Decoders
 from linewatch.gateway.settings import GatewaySettings
 from linewatch.secret_file import LOOK_S, SecretFile
 from linewatch.settings import load, secret_line, token_digest, token_lines
-from tests.support.decoders import Fleet, eventually, line_to
+from tests.support.decoders import Fleet, line_to
 from tests.support.fakes import chunks, speech
+from tests.support.waiting import eventually
 
 
 def pairs(*tokens):
@@ -97,13 +98,13 @@ def test_rotation_needs_no_restart(redis_url, file):
         for each in pieces[:6]:
             line.push(Channel.AGENT, each.audio)
         file.write_text(pairs("old", "new"))
-        eventually(lambda: _status(decoder, "new") == 404, 30)
+        eventually(lambda: _status(decoder, "new") == 404)
         token[0] = "new"
         for each in pieces[6:]:
             line.push(Channel.AGENT, each.audio)
-        assert line.close(30)
+        assert line.close(60)
         file.write_text(pairs("new"))
-        eventually(lambda: _status(decoder, "old") == 401, 30)
+        eventually(lambda: _status(decoder, "old") == 401)
         assert _status(decoder, "new") == 404
 
 

@@ -28,7 +28,7 @@ def _board(redis_url, monkeypatch):
 
 @pytest.fixture(name="page")
 def _page():
-    return AppTest.from_file(FOLDER / "app.py", default_timeout=20)
+    return AppTest.from_file(FOLDER / "app.py", default_timeout=60)
 
 
 def html(page):

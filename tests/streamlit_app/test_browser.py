@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import redis
@@ -18,6 +17,7 @@ from linewatch.board.store import Board
 from tests.support.board_facts import score, start
 from tests.support.screenshot import browser_path, opened
 from tests.support.source import ROOT
+from tests.support.waiting import eventually
 
 EVIL = "<img src=x onerror=\"document.title='owned'\">"
 
@@ -44,12 +44,9 @@ def _server(redis_port, port):
 @pytest.fixture(scope="module", name="url")
 def _url(server, port):
     """Its address, once it answers."""
-    deadline = time.monotonic() + 20
     is_up = answers(port, "/_stcore/health")
-    while not is_up():
-        assert server.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: is_up() or server.poll() is not None)
+    assert server.poll() is None
     return f"http://127.0.0.1:{port}/"
 
 
@@ -64,7 +61,7 @@ def _browser():
 @pytest.fixture(name="page")
 def _page(browser):
     page = browser.new_page(viewport={"width": 1600, "height": 950})
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     yield page
     page.close()
 

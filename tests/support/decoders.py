@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from linewatch.events import PARTITIONS, partition_of
 from linewatch.gateway.decoders import Decoders
 from linewatch.gateway.line import Line
 from tests.support.source import ROOT
+from tests.support.waiting import eventually
 
 STARTED_AT_MS = 1_767_225_600_000
 FAKE = "tests.support.fake_decoder:create()"
@@ -39,17 +39,6 @@ def own_redis(folder):
     finally:
         server.terminate()
         server.wait()
-
-
-def eventually(fact, timeout_s=10.0, every_s=0.05):
-    """Return the first true answer of *fact*; fail when none came in time."""
-    deadline_s = time.monotonic() + timeout_s
-    while True:
-        found = fact()
-        if found:
-            return found
-        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {fact}"
-        time.sleep(every_s)
 
 
 @dataclass
@@ -102,7 +91,7 @@ class Fleet:
         """Start *count* more and wait until they are ready."""
         started = [self._spawn(env) for _ in range(count)]
         for decoder in started:
-            eventually(lambda one=decoder: is_ready(one), 30)
+            eventually(lambda one=decoder: is_ready(one))
         self.decoders += started
         return started
 

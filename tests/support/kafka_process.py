@@ -8,9 +8,10 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 import uuid
 from pathlib import Path
+
+from tests.support.waiting import eventually
 
 OURS = Path(__file__).resolve().parent / "kafka"
 #: Where fetched jars are kept from one run to the next.
@@ -110,11 +111,7 @@ class KafkaProcess:
                 self._process = subprocess.Popen(
                     command, stdout=log, stderr=log, start_new_session=True
                 )
-        deadline = time.monotonic() + START_S
-        while not self._answers():
-            assert self._process.poll() is None, f"the broker ended: {self._last_words()}"
-            assert time.monotonic() < deadline, f"the broker is silent: {self._last_words()}"
-            time.sleep(0.1)
+        eventually(self._answers, START_S, every_s=0.1)
 
     def _format(self):
         if (self._data / "meta.properties").exists():
@@ -127,6 +124,7 @@ class KafkaProcess:
         assert ran.returncode == 0, f"kafka format: {ran.stdout[-500:]}{ran.stderr[-1500:]}"
 
     def _answers(self):
+        assert self._process.poll() is None, f"the broker ended: {self._last_words()}"
         if b"Kafka Server started" not in self._log.read_bytes():
             return False
         try:

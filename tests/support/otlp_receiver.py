@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.support.loopback import serving
+from tests.support.waiting import eventually
 
 
 class Collector:
@@ -29,12 +29,9 @@ class Collector:
             for scope in resource.scope_spans:
                 self.spans += [(facts["service.name"], span) for span in scope.spans]
 
-    def wait_for(self, number, timeout_s=30):
+    def wait_for(self, number):
         """Return the spans once there are *number* of them."""
-        deadline_s = time.monotonic() + timeout_s
-        while len(self.spans) < number:
-            assert time.monotonic() < deadline_s, f"{len(self.spans)} spans of {number}"
-            time.sleep(0.02)
+        eventually(lambda: len(self.spans) >= number)
         return self.spans
 
 

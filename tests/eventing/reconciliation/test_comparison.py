@@ -26,9 +26,9 @@ from linewatch.eventlog.settings import LogSettings
 from linewatch.events import Record
 from tests.bench.sentiment_service import service
 from tests.eventing.said import letter, score, utterance
-from tests.eventing.subscriber import until
 from tests.support.kafka_broker import write_manifests
 from tests.support.source import ROOT
+from tests.support.waiting import eventually
 
 _SOON_S = 90
 _LATER_MS = 3_600_000
@@ -304,7 +304,7 @@ def _running(road, module, port):
         tethered(command, signal.SIGKILL), cwd=ROOT, env={**os.environ, **told}
     )
     try:
-        yield until(lambda: redis_server.is_listening(port), _SOON_S)
+        yield eventually(lambda: redis_server.is_listening(port), _SOON_S)
     finally:
         process.terminate()
         process.wait()
@@ -328,8 +328,10 @@ def test_ten_holes_are_scored(road, capsys, monkeypatch):
         monkeypatch.setitem(road.env, "K_SINK", f"http://127.0.0.1:{function.port}")
         monkeypatch.setitem(road.env, "SOURCE", "sentiment")
         with _running(road, "dispatcher", free_port()):
-            until(lambda: len(road.records(road.scores)) == 200, _SOON_S)
-            until(lambda: road.log.lags(road.source.topic, [road.source.group]) == (0,), _SOON_S)
+            eventually(lambda: len(road.records(road.scores)) == 200, _SOON_S)
+            eventually(
+                lambda: road.log.lags(road.source.topic, [road.source.group]) == (0,), _SOON_S
+            )
     names = {(each.key, each.headers["ce_id"]) for each in road.records(road.scores)}
     assert len(names) == 200
     for more in ([], ["--all"]):

@@ -9,7 +9,8 @@ import uuid
 import pytest
 
 from infra.launcher.process import Process
-from tests.infra.standins import HAS_A_CHILD, SLEEPS, Heard, marked, role, until
+from tests.infra.standins import HAS_A_CHILD, SLEEPS, Heard, marked, role
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(name="heard")
@@ -21,7 +22,7 @@ def started(heard, code, **facts):
     """A process that runs *code* and has said ``up``."""
     process = Process(role("one", code, **facts), heard.say)
     process.start()
-    until(lambda: heard.said("one", "up"))
+    eventually(lambda: heard.said("one", "up"))
     return process
 
 
@@ -29,7 +30,7 @@ def test_lines_carry_name(heard):
     """Each line of stdout and stderr is passed on once, with the process's name."""
     code = "import sys; print('a'); print('b', file=sys.stderr); print(); print('up')"
     process = started(heard, code)
-    until(lambda: not process.is_alive)
+    eventually(lambda: not process.is_alive)
     process.sweep()
     assert sorted(heard.lines) == [("one", "a"), ("one", "b"), ("one", "up")]
     assert process.last_line == "up"
@@ -54,11 +55,11 @@ def test_sweep_kills_children(heard):
     """The children it leaves behind end with it."""
     mark = uuid.uuid4().hex
     process = started(heard, HAS_A_CHILD, env={**os.environ, "MARK": mark})
-    until(lambda: len(marked(mark)) == 2)
+    eventually(lambda: len(marked(mark)) == 2)
     os.kill(process.pid, signal.SIGKILL)
-    until(lambda: not process.is_alive)
+    eventually(lambda: not process.is_alive)
     process.sweep()
-    until(lambda: not marked(mark))
+    eventually(lambda: not marked(mark))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_sweep_kills_children(heard):
 def test_end_in_words(heard, code, words):
     """How it ended is told in words, signals by name."""
     process = started(heard, code)
-    until(lambda: not process.is_alive)
+    eventually(lambda: not process.is_alive)
     assert process.how_it_ended == words
     process.sweep()
 

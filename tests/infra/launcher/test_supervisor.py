@@ -24,8 +24,8 @@ from tests.infra.standins import (
     marked,
     read_until,
     role,
-    until,
 )
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(name="heard")
@@ -70,7 +70,7 @@ def test_gate_holds_next_stage(heard, tmp_path):
     stop = StopSignals()
 
     def ready():
-        until(lambda: heard.said("next", "True"))
+        eventually(lambda: heard.said("next", "True"))
         stop.count = 1
 
     Supervisor([[slow, role("quick", SLEEPS)], [role("next", code)]], heard.say, stop).run(ready)
@@ -122,10 +122,10 @@ def test_dead_process_restarts(heard, tmp_path):
     stop = StopSignals()
 
     def told():
-        until(pids.exists)
+        eventually(pids.exists)
         os.kill(int(pids.read_text().split()[0]), signal.SIGKILL)
-        until(lambda: heard.said("one", "is ready again"))
-        until(lambda: len(pids.read_text().split()) == 2)
+        eventually(lambda: heard.said("one", "is ready again"))
+        eventually(lambda: len(pids.read_text().split()) == 2)
         stop.count = 1
 
     helper = threading.Thread(target=told)
@@ -150,7 +150,7 @@ def test_crash_loop_waits_longer(heard):
     stop = StopSignals()
 
     def told():
-        until(lambda: heard.said("one", "is started again in 1 s"))
+        eventually(lambda: heard.said("one", "is started again in 1 s"))
         stop.count = 1
 
     helper = threading.Thread(target=told)
@@ -179,7 +179,7 @@ def test_stop_goes_backwards(heard):
     stop = StopSignals()
 
     def ready():
-        until(lambda: sum(text == "up" for _, text in heard.lines) == 3)
+        eventually(lambda: sum(text == "up" for _, text in heard.lines) == 3)
         stop.count = 1
 
     stages = [[role("a", code)], [role("b", code)], [role("c", code)]]
@@ -192,7 +192,7 @@ def test_stubborn_process_is_killed(heard):
     stop = StopSignals()
 
     def ready():
-        until(lambda: heard.said("mule", "up"))
+        eventually(lambda: heard.said("mule", "up"))
         stop.count = 1
 
     mule = role("mule", IGNORES_SIGTERM, stop_within_s=0.3)
@@ -207,13 +207,12 @@ def test_second_signal_hurries(heard):
     stop = StopSignals()
 
     def ready():
-        until(lambda: heard.said("mule", "up"))
+        eventually(lambda: heard.said("mule", "up"))
         stop.count = 1
         threading.Timer(0.3, lambda: setattr(stop, "count", 2)).start()
 
-    begun = time.monotonic()
-    Supervisor([[role("mule", IGNORES_SIGTERM)]], heard.say, stop).run(ready)
-    assert time.monotonic() - begun < 5
+    mule = role("mule", IGNORES_SIGTERM, stop_within_s=3600)
+    Supervisor([[mule]], heard.say, stop).run(ready)
 
 
 def test_echoed_signal_counts_once():
@@ -230,10 +229,10 @@ def test_signal_leaves_no_process(launched, mark, number):
     """SIGTERM, Ctrl-C and a closed terminal stop everything, children of children too."""
     launcher = launched([{"a": SLEEPS, "b": HAS_A_CHILD}, {"c": SLEEPS}])
     read_until(launcher, "b           | up", "test        | all ready")
-    until(lambda: len(marked(mark)) == 5)
+    eventually(lambda: len(marked(mark)) == 5)
     launcher.send_signal(number)
     read_until(launcher, "test        | all stopped")
-    assert launcher.wait(timeout=10) == 0
+    assert launcher.wait(timeout=60) == 0
     assert marked(mark) == []
 
 
@@ -242,7 +241,7 @@ def test_signal_while_starting(launched, mark):
     launcher = launched([{"a": SLEEPS}, {"b": SLEEPS}])
     read_until(launcher, "a           | is ready")
     launcher.send_signal(signal.SIGTERM)
-    assert launcher.wait(timeout=10) == 0
+    assert launcher.wait(timeout=60) == 0
     assert marked(mark) == []
 
 
@@ -250,10 +249,10 @@ def test_kill_leaves_no_process(launched, mark):
     """Even kill -9 of the launcher ends what it had started."""
     launcher = launched([{"a": SLEEPS}, {"b": SLEEPS}])
     read_until(launcher, "all ready")
-    until(lambda: len(marked(mark)) == 3)
+    eventually(lambda: len(marked(mark)) == 3)
     launcher.kill()
     launcher.wait()
-    until(lambda: not marked(mark))
+    eventually(lambda: not marked(mark))
 
 
 def test_reader_gone_is_harmless(launched, mark):
@@ -265,7 +264,7 @@ def test_reader_gone_is_harmless(launched, mark):
     time.sleep(0.3)
     assert launcher.poll() is None
     launcher.send_signal(signal.SIGTERM)
-    launcher.wait(timeout=10)
+    launcher.wait(timeout=60)
     assert marked(mark) == []
 
 

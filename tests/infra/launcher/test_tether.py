@@ -9,7 +9,8 @@ import sys
 import uuid
 
 from infra.launcher import tether
-from tests.infra.standins import IGNORES_SIGTERM, IMPORTS, SLEEPS, STAYS, marked, until
+from tests.infra.standins import IGNORES_SIGTERM, IMPORTS, SLEEPS, STAYS, marked
+from tests.support.waiting import eventually
 
 
 def test_command_takes_place():
@@ -18,7 +19,7 @@ def test_command_takes_place():
     run = subprocess.Popen(
         tether.tethered([sys.executable, "-c", code]), stdout=subprocess.PIPE, text=True
     )
-    said, _ = run.communicate(timeout=10)
+    said, _ = run.communicate(timeout=60)
     assert (str(run.pid), 7) == (said.strip(), run.returncode)
 
 
@@ -33,11 +34,11 @@ def test_parent_kill_ends_command():
         [sys.executable, "-c", code], env={**IMPORTS, "MARK": mark}, stdout=subprocess.PIPE
     )
     parent.stdout.readline()
-    until(lambda: len(marked(mark)) == 2)
+    eventually(lambda: len(marked(mark)) == 2)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    until(lambda: not marked(mark))
+    eventually(lambda: not marked(mark))
 
 
 def test_stubborn_command_is_killed():
@@ -54,7 +55,7 @@ def test_stubborn_command_is_killed():
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    until(lambda: not marked(mark))
+    eventually(lambda: not marked(mark))
 
 
 def test_late_command_never_starts():

@@ -93,7 +93,7 @@ def test_two_build_once(tmp_path, built, go):
     env = {**IMPORTS, **go}
     command = [sys.executable, "-c", code, str(built)]
     both = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [each.communicate(timeout=30)[0] for each in both] == ["build folder\n"] * 2
+    assert [each.communicate(timeout=60)[0] for each in both] == ["build folder\n"] * 2
     assert Path(go["BUILDS"]).read_text() == "built\n"
 
 

@@ -18,8 +18,8 @@ from infra.launcher import probes
 from infra.launcher.redis_server import free_port
 from linewatch import events
 from tests.support.board_facts import start
-from tests.support.decoders import eventually
 from tests.support.source import ROOT
+from tests.support.waiting import eventually
 
 THREADS = 8
 CROWD = 10 * THREADS
@@ -43,7 +43,7 @@ def served(app, redis_url):
     ]
     process = subprocess.Popen([*command, app], cwd=ROOT, env=env, start_new_session=True)
     try:
-        eventually(probes.answers(port, "/metrics"), 30)
+        eventually(probes.answers(port, "/metrics"))
         yield port
     finally:
         os.killpg(process.pid, signal.SIGKILL)

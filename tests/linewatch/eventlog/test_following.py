@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import subprocess
@@ -17,13 +18,17 @@ from eventing.dispatcher import Dispatcher, DispatcherSettings
 from linewatch import eventlog, events
 from linewatch.calls import CallStart
 from linewatch.errors import SettingsError
+from linewatch.eventlog import kafka_member
+from linewatch.eventlog import redis as redis_log
 from linewatch.eventlog.choice import open_log
+from linewatch.eventlog.redis import RedisLog
 from linewatch.eventlog.settings import LogSettings
 from linewatch.events import Record
 from linewatch.settings import load
-from tests.eventing.subscriber import Subscriber, until
+from tests.eventing.subscriber import Subscriber
 from tests.support.kafka_broker import unique, write_manifests
 from tests.support.source import ROOT
+from tests.support.waiting import eventually
 
 COUNT = 12
 #: A reader that writes down each call before it asks for the next event, and is slow.
@@ -97,17 +102,24 @@ def test_settled_by_asking_for_next(place, publish):
     assert set(seen) & set(rest) == {seen[-1]}
 
 
-def test_closed_follower_leaves_group(place, publish):
+@pytest.fixture(name="patient_groups")
+def _patient_groups(monkeypatch):
+    """Let a silent member of a group be taken for dead only after longer than a test may last."""
+    monkeypatch.setattr(kafka_member, "_SESSION_S", 1500)
+    monkeypatch.setattr(redis_log, "CLAIM_IDLE_MS", 1_500_000)
+    claim = functools.partialmethod(RedisLog.claim, idle_ms=1_500_000)
+    monkeypatch.setattr(RedisLog, "claim", claim)
+
+
+def test_closed_follower_leaves_group(patient_groups, place, publish):
     """What a follower had in work as it was closed is another's at once, not after a time-out."""
     env, topic = place
     (wanted,) = publish(1)
     following = eventlog.follow(topic, "a", env=env)
     assert calls(following, 1) == [wanted]
     following.close()
-    closed_s = time.monotonic()
     other = eventlog.follow(topic, "a", env=env)
     assert calls(other, 1) == [wanted]
-    assert time.monotonic() - closed_s < 4
     other.close()
 
 
@@ -155,7 +167,7 @@ class Reader:
         """End it as a power cut would."""
         self.process.kill()
         self.process.wait()
-        self._thread.join(10)
+        self._thread.join(60)
         self.process.stdout.close()
 
 
@@ -184,7 +196,7 @@ def publish_until(holds, publish):
         time.sleep(0.02)
         return holds()
 
-    until(publish_one, within_s=90)
+    eventually(publish_one, 90)
     return published
 
 
@@ -196,7 +208,7 @@ def test_killed_reader_loses_nothing(publish, start):
     wanted |= publish(4 * COUNT, first=len(wanted))
     doomed.kill()
     assert set(doomed.calls) | set(heir.calls) < wanted
-    until(lambda: set(doomed.calls) | set(heir.calls) == wanted, within_s=120)
+    eventually(lambda: set(doomed.calls) | set(heir.calls) == wanted, 120)
 
 
 @pytest.mark.timeout(300)
@@ -204,10 +216,10 @@ def test_killed_reader_goes_on(publish, start):
     """One that starts again after kill -9 gets at most the event again that was in work."""
     wanted = publish(4 * COUNT)
     killed = start()
-    until(lambda: len(killed.calls) > COUNT, within_s=90)
+    eventually(lambda: len(killed.calls) > COUNT, 90)
     killed.kill()
     again = start()
-    until(lambda: set(killed.calls) | set(again.calls) == wanted, within_s=120)
+    eventually(lambda: set(killed.calls) | set(again.calls) == wanted, 120)
     assert set(killed.calls) & set(again.calls) <= {killed.calls[-1]}
 
 
@@ -216,9 +228,9 @@ def test_members_share_topic(publish, start):
     """What two members of one group are given is given to one of them, and once."""
     first, second = start(), start()
     before = publish_until(lambda: len(first.calls) > 3 and len(second.calls) > 3, publish)
-    until(lambda: set(first.calls) | set(second.calls) == before, within_s=60)
+    eventually(lambda: set(first.calls) | set(second.calls) == before)
     later = publish(4 * COUNT, first=len(before))
-    until(lambda: later <= set(first.calls) | set(second.calls), within_s=60)
+    eventually(lambda: later <= set(first.calls) | set(second.calls))
     shares = [[call for call in each.calls if call in later] for each in (first, second)]
     assert all(shares)
     assert sorted(shares[0] + shares[1]) == sorted(later)
@@ -255,11 +267,11 @@ def test_follower_joins_running_function(place, publish, dispatcher):
         lambda: len(reader.calls) > 3 and len(function.requests) > 3,
         lambda *one, **more: publish(*one, **more, topic=topic),
     )
-    until(lambda: set(seen()) == wanted, within_s=60)
+    eventually(lambda: set(seen()) == wanted)
     reader.kill()
     wanted |= publish(COUNT, first=len(wanted), topic=topic)
-    until(lambda: set(seen()) == wanted, within_s=60)
-    until(lambda: publish.log.lags(topic, [group]) == (0,), within_s=60)
+    eventually(lambda: set(seen()) == wanted)
+    eventually(lambda: publish.log.lags(topic, [group]) == (0,))
 
 
 def test_same_name_keeps_order(redis_url):

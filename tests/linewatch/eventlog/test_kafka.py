@@ -23,8 +23,9 @@ from linewatch.eventlog.redis_writer import connect
 from linewatch.eventlog.settings import KafkaSettings
 from linewatch.events import PARTITIONS, Record
 from linewatch.settings import load
-from tests.eventing.subscriber import Subscriber, record, source, until
+from tests.eventing.subscriber import Subscriber, record, source
 from tests.support.kafka_broker import unique
+from tests.support.waiting import eventually
 
 _SOON_S = 60
 
@@ -78,7 +79,7 @@ def _run(kafka, function):
         stopping.set()
     function.gate.set()
     for reader, _, log in started:
-        reader.join(10)
+        reader.join(60)
         log.close()
 
 
@@ -115,7 +116,7 @@ def _publish(log, told, calls):
 def _polled(membership, count):
     """Poll until *count* entries came."""
     found = []
-    until(lambda: found.extend(membership.poll(0.2)) or len(found) >= count, within_s=_SOON_S)
+    eventually(lambda: found.extend(membership.poll(0.2)) or len(found) >= count, _SOON_S)
     return found
 
 
@@ -139,7 +140,7 @@ def test_commit_is_told_and_kept(kafka, log, told):
     membership = log.join(group_of(told), owner)
     first, *_ = _polled(membership, 3)
     membership.commit({first.partition: first.offset + 1})
-    until(lambda: membership.poll(0.05) or owner.kept, within_s=_SOON_S)
+    eventually(lambda: membership.poll(0.05) or owner.kept, _SOON_S)
     assert owner.kept == {first.partition: first.offset + 1}
     membership.close({first.partition: first.offset + 2})
     assert kafka.committed(told.group) == {first.partition: first.offset + 2}
@@ -160,9 +161,8 @@ def test_paused_partitions_stay_quiet(log, told):
     assert entry.partition not in {each.partition for each in others}
     assert not membership.pause(range(12))
     assert membership.pause([])
-    until(
-        lambda: entry.partition in {each.partition for each in membership.poll(0.2)},
-        within_s=_SOON_S,
+    eventually(
+        lambda: entry.partition in {each.partition for each in membership.poll(0.2)}, _SOON_S
     )
     membership.close({})
 
@@ -172,7 +172,7 @@ def test_lag_counts_unsettled(kafka, log, told, function, run):
     _publish(log, told, [f"call-{n}" for n in range(20)])
     assert log.lags(told.topic, [told.group, "never-read"]) == (20, 20)
     run(told)
-    until(lambda: log.lags(told.topic, [told.group]) == (0,), within_s=_SOON_S)
+    eventually(lambda: log.lags(told.topic, [told.group]) == (0,), _SOON_S)
     assert len(_calls(function)) == 20
     assert log.lags("no-such-topic", [told.group]) == (0,)
 
@@ -199,9 +199,9 @@ def test_poison_is_one_dead_letter(kafka, log, told, function, run):
     function.answers = [(422, {"kne-reason": "bad-schema"}, b"")]
     run(told)
     _publish(log, told, ["poison"])
-    until(lambda: log.dead(told.dead_letters) == 1, within_s=_SOON_S)
+    eventually(lambda: log.dead(told.dead_letters) == 1, _SOON_S)
     _publish(log, told, ["call-1", "poison"])
-    until(lambda: log.lags(told.topic, [told.group]) == (0,), within_s=_SOON_S)
+    eventually(lambda: log.lags(told.topic, [told.group]) == (0,), _SOON_S)
     (letter,) = kafka.read(told.delivery.dead_letter_topic)
     assert letter.headers["ce_reason"] == b"bad-schema"
     assert len(function.requests) == 3
@@ -213,11 +213,11 @@ def test_slow_function_keeps_membership(log, told, function, run, monkeypatch):
     function.gate.clear()
     _publish(log, told, [f"call-{n}" for n in range(70)])
     reader, _ = run(patient(told))
-    until(lambda: len(function.requests) == 50, within_s=_SOON_S)
+    eventually(lambda: len(function.requests) == 50, _SOON_S)
     time.sleep(6.5)
     assert reader.is_reading
     function.gate.set()
-    until(lambda: log.lags(told.topic, [told.group]) == (0,), within_s=_SOON_S)
+    eventually(lambda: log.lags(told.topic, [told.group]) == (0,), _SOON_S)
     assert len(function.requests) == len(_calls(function)) == 70
 
 
@@ -235,12 +235,12 @@ def test_two_members_lose_nothing(log, told, function, run):
 
     publish(20)
     second, leave = run(told)
-    until(lambda: publish(1) or second.in_hand or second.is_reading, within_s=_SOON_S)
+    eventually(lambda: publish(1) or second.in_hand or second.is_reading, _SOON_S)
     publish(60)
     leave.set()
-    second.join(10)
+    second.join(60)
     publish(20)
-    until(lambda: log.lags(told.topic, [told.group]) == (0,), within_s=_SOON_S)
+    eventually(lambda: log.lags(told.topic, [told.group]) == (0,), _SOON_S)
     assert _calls(function) == set(published)
 
 
@@ -254,7 +254,7 @@ def test_killed_member_is_replaced(log, told, function, run, monkeypatch):
     # Dies: nothing committed, nobody left the group.
     dead._consumer._coordinator._disable_heartbeat()
     run(told)
-    until(lambda: len(_calls(function)) == 10, within_s=_SOON_S)
+    eventually(lambda: len(_calls(function)) == 10, _SOON_S)
     dead.close({})
 
 
@@ -277,15 +277,15 @@ def test_killed_broker_loses_nothing(kafka, told, function, run, redis_url):
             committed.append(made)
 
     commit(20)
-    until(lambda: function.requests, within_s=_SOON_S)
+    eventually(lambda: function.requests, _SOON_S)
     kafka.kill()
     commit(20)
     time.sleep(1)
     assert sum(client.xlen(keys.outbox(p)) for p in range(PARTITIONS)) >= 20
     kafka.start()
     commit(20)
-    until(lambda: len({each.headers["ce-n"] for each in function.requests}) == 60, within_s=_SOON_S)
-    until(lambda: not sum(client.xlen(keys.outbox(p)) for p in range(PARTITIONS)))
+    eventually(lambda: len({each.headers["ce-n"] for each in function.requests}) == 60, _SOON_S)
+    eventually(lambda: not sum(client.xlen(keys.outbox(p)) for p in range(PARTITIONS)))
     relay.stop()
     writer.close()
     client.close()
@@ -305,7 +305,7 @@ def test_missing_topic_is_awaited(kafka, log, told, function, run):
     assert not reader.is_reading
     kafka.make_topics(later.topic)
     _publish(log, later, ["call-1"])
-    until(lambda: function.requests, within_s=_SOON_S)
+    eventually(lambda: function.requests, _SOON_S)
 
 
 def test_retention_says_what_is_kept(kafka, log):

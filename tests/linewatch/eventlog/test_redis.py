@@ -41,6 +41,15 @@ def _publish(log, count=1, topic="utterances"):
     log.publish([record(f"call-{number}", topic) for number in range(count)])
 
 
+def test_client_gives_up_within_a_second():
+    """A client waits less than a second for a Redis that hangs, and does not try again."""
+    with connect("redis://127.0.0.1:1/0") as client:
+        options = client.connection_pool.connection_kwargs
+        assert 0 < options["socket_timeout"] < 1
+        assert 0 < options["socket_connect_timeout"] < 1
+        assert options["retry"].get_retries() == 0
+
+
 def test_group_reads_from_earliest(log):
     """A group made after an event was published still reads it."""
     _publish(log)

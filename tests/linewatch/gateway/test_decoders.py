@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 
 import pytest
 
@@ -12,6 +11,7 @@ from infra.launcher.redis_server import free_port
 from linewatch.errors import Unavailable
 from linewatch.gateway.decoders import SHUN_S, SILENT_S, Decoders
 from tests.linewatch.gateway.stand_in import Decoder, served
+from tests.support.waiting import eventually
 
 STATE = "/v1/calls/c-1/channels/agent"
 
@@ -67,13 +67,13 @@ def test_base_path_is_kept():
 
 @pytest.mark.parametrize("fault", ["down", "slow"])
 def test_silence_is_unavailable(fault):
-    """A connection that is dropped or stays silent is an error, in bounded time."""
-    with served(Decoder([fault]), slow_s=0.6) as url:
+    """A connection that is dropped or stays silent is an error, before any answer came."""
+    decoder = Decoder([fault])
+    with served(decoder, slow_s=300) as url:
         decoders = _decoders(url, read_s=0.2)
-        began_s = time.monotonic()
         with pytest.raises(Unavailable):
             decoders.send("GET", STATE, {}, b"")
-        assert time.monotonic() - began_s < 0.5
+        assert decoder.seen == []
         decoders.close()
 
 
@@ -161,20 +161,13 @@ def test_one_slow_answer_is_no_silence():
         )
         held = threading.Thread(target=_fails, args=(decoders,))
         held.start()
-        _until(lambda: decoders._targets[0].in_hand and not slow.faults)
+        eventually(lambda: decoders._targets[0].in_hand and not slow.faults)
         now_s[0] += 0.1
         decoders.send("GET", STATE, {}, b"")
         held.join()
         decoders.send("GET", STATE, {}, b"")
         decoders.close()
     assert other.seen == []
-
-
-def _until(fact):
-    deadline_s = time.monotonic() + 30
-    while not fact():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.005)
 
 
 def test_all_dead_are_still_asked():

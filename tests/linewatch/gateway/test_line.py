@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 
 import pytest
 
@@ -14,6 +13,7 @@ from linewatch.gateway.decoders import Decoders
 from linewatch.gateway.line import Line, fresh_stream
 from linewatch.gateway.sender import State
 from tests.linewatch.gateway.stand_in import Decoder, served
+from tests.support.waiting import eventually
 
 BOTH = (Channel.CUSTOMER, Channel.AGENT)
 START = CallStart("default", "line-01-x", "line-01", 1_700_000_000_000, "Sam", "billing")
@@ -43,7 +43,7 @@ def test_call_goes_over_the_wire():
         line = _line(url)
         line.open()
         _push(line, customer, agent)
-        assert line.close(5)
+        assert line.close(60)
     assert decoder.fold(START.call, "customer").audio == customer
     assert decoder.fold(START.call, "agent").audio == agent
     assert all(fold.ended for fold in decoder.folds.values())
@@ -63,7 +63,7 @@ def test_faults_cost_no_audio(seed):
         line = _line(url)
         line.open()
         _push(line, customer, agent)
-        assert line.close(20)
+        assert line.close(60)
     assert decoder.fold(START.call, "customer").audio == customer
     assert decoder.fold(START.call, "agent").audio == agent
 
@@ -76,7 +76,7 @@ def test_dead_host_is_passed_over():
         line = _line(f"http://127.0.0.1:{free_port()}", url)
         line.open()
         _push(line, audio, audio)
-        assert line.close(15)
+        assert line.close(60)
     assert decoder.fold(START.call, "agent").audio == audio
 
 
@@ -87,7 +87,7 @@ def test_each_channel_keeps_its_cookie():
         line = _line(url)
         line.open()
         _push(line, _audio(1), _audio(2))
-        line.close(5)
+        line.close(60)
     given = {"customer": [], "agent": []}
     for number, (_, path, headers) in enumerate(decoder.seen, 1):
         for channel, cookies in given.items():
@@ -101,9 +101,8 @@ def test_push_never_waits():
     """While nobody answers, audio is taken at once and the line is not lost."""
     line = _line(f"http://127.0.0.1:{free_port()}")
     line.open()
-    began_s = time.monotonic()
+    # One that waited for an answer would never return.
     _push(line, _audio(1), _audio(2))
-    assert time.monotonic() - began_s < 1
     assert not line.lost
     assert not line.close(0.2)
     assert line.sender(Channel.AGENT).state is State.ABANDONED
@@ -117,7 +116,7 @@ def test_waits_until_call_is_taken():
         line = _line(url)
         line.open()
         _push(line, audio, audio)
-        assert line.close(5)
+        assert line.close(60)
     assert [path for _, path, _ in decoder.seen[:3]] == ["/v1/calls"] * 3
     assert decoder.fold(START.call, "customer").audio == audio
 
@@ -128,7 +127,7 @@ def test_refused_call_stops_the_line():
     with served(decoder) as url:
         line = _line(url)
         line.open()
-        assert line.wait(5)
+        assert line.wait(60)
         assert line.lost
         assert not line.ended
     assert len(decoder.seen) == 1
@@ -143,7 +142,7 @@ def test_skip_reaches_one_channel():
         for channel in BOTH:
             line.push(channel, b"x" * 2000)
         line.skip(Channel.AGENT, 16_000, GapReason.PAUSED)
-        assert line.close(5)
+        assert line.close(60)
     assert decoder.fold(START.call, "agent").next_position == 18_000
     assert decoder.fold(START.call, "customer").next_position == 2000
 
@@ -156,13 +155,10 @@ def test_resumed_call_goes_on():
         first = _line(url)
         first.open()
         _push(first, customer[:20_000], agent[:20_000])
-        deadline_s = time.monotonic() + 5
-        while any(first.sender(each).counts.sent < 10 for each in BOTH):
-            assert time.monotonic() < deadline_s
-            time.sleep(0.01)
+        eventually(lambda: all(first.sender(each).counts.sent >= 10 for each in BOTH))
         first.close(0)
         second = _line(url)
-        second.resume(5)
+        second.resume(60)
         second.open()
         for channel, audio in ((Channel.CUSTOMER, customer), (Channel.AGENT, agent)):
             second.push(channel, audio[second.sender(channel).position :])
@@ -185,7 +181,7 @@ def test_finals_by_channel():
         line = _line(url)
         line.open()
         line.push(Channel.AGENT, b"x" * 2000)
-        assert line.close(5)
+        assert line.close(60)
     assert [final["text"] for final in line.finals(Channel.AGENT)] == ["hello"]
     assert line.finals(Channel.CUSTOMER) == ()
 
@@ -203,7 +199,7 @@ def test_logs_no_words(caplog):
     with served(decoder) as url:
         line = _line(url)
         line.open()
-        line.close(5)
+        line.close(60)
     assert "call started call=line-01-x line=line-01" in caplog.text
     assert "agent=ended" in caplog.text
     assert "canary4711" not in caplog.text

@@ -169,6 +169,6 @@ def test_calls_going_on(metrics):
     line.open()
     assert _shown(metrics)["calls"] == 1
     line.push(Channel.CUSTOMER, b"x" * CHUNK_BYTES)
-    assert line.close(30)
-    line.close(30)
+    assert line.close(60)
+    line.close(60)
     assert _shown(metrics)["calls"] == 0

@@ -18,7 +18,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 def _listener():
     """A socket that takes connections on loopback."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(5)
+        listener.settimeout(60)
         yield listener
 
 
@@ -65,7 +65,7 @@ def test_head_and_body_leave_together(listener, pool, sent):
     thread, read = answered(listener, 2)
     for body in (b"first", b"second"):
         assert pool.urlopen("POST", "/in", body=body, headers={"a": "b"}).data == b"ok"
-    thread.join(5)
+    thread.join(60)
     assert sent == read
     heads = [each.partition(b"\r\n\r\n")[::2] for each in read]
     assert [body for _, body in heads] == [b"first", b"second"]
@@ -76,7 +76,7 @@ def test_request_without_body_leaves(listener, pool):
     """A request that has only a head is sent, and says so."""
     thread, read = answered(listener, 1)
     assert pool.urlopen("GET", "/out").status == 200
-    thread.join(5)
+    thread.join(60)
     assert read[0].startswith(b"GET /out HTTP/1.1\r\n")
 
 
@@ -86,7 +86,7 @@ def test_refused_head_sends_nothing(listener, pool):
         pool.urlopen("POST", "/in", body=b"x", headers={"a": "b\r\nc: d"}, retries=False)
     thread, read = answered(listener, 1)
     assert pool.urlopen("POST", "/in", body=b"y").status == 200
-    thread.join(5)
+    thread.join(60)
     assert read[0].endswith(b"\r\n\r\ny")
 
 

@@ -91,14 +91,14 @@ def answering(listener, times):
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()
     yield read
-    thread.join(5)
+    thread.join(60)
 
 
 @pytest.fixture(name="listener")
 def _listener():
     """A socket that takes connections on loopback."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(5)
+        listener.settimeout(60)
         yield listener
 
 

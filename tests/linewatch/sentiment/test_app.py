@@ -281,7 +281,7 @@ def test_unknown_route_is_problem(client):
 def test_readiness_waits_for_scorer(scorer, sink, said):
     """Alive at once, ready once the scorer is, and an early event is held until then."""
     go = threading.Event()
-    function = app.function("s", Warmup(lambda: scorer if go.wait(5) else None), Outlet(sink))
+    function = app.function("s", Warmup(lambda: scorer if go.wait(60) else None), Outlet(sink))
     client = app.routed(function).test_client()
     assert client.get("/health/liveness").status_code == 200
     assert client.get("/health/readiness").status_code == 503

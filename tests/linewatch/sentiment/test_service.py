@@ -10,14 +10,15 @@ import pytest
 
 from infra.launcher import redis_server
 from linewatch import events, payloads
-from tests.bench.sentiment_service import ROOT, command, null_sink, request_of, service, wait_until
+from tests.bench.sentiment_service import ROOT, command, null_sink, request_of, service
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module", name="running")
 def _running():
     """A running service and its sink; the first event was sent before it was warm."""
     with null_sink() as sink, service(sink.url, CONSUMER="night-shift") as started:
-        wait_until(lambda: redis_server.is_listening(started.port))
+        eventually(lambda: redis_server.is_listening(started.port))
         started.first_status = _post(started.port, "i want to cancel my contract")
         yield started, sink
 
@@ -28,7 +29,7 @@ def _post(port, text, number=0, **more):
 
 
 def _send(port, headers, body):
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("POST", "/", body=body, headers=headers)
         return connection.getresponse().status
@@ -80,9 +81,9 @@ def test_term_ends_it():
     """SIGTERM ends the process at once and without an error, also while it loads."""
     with service("") as started:
         # gunicorn loses a signal that comes before its worker listens for any.
-        wait_until(lambda: started.get("/health/liveness") == 200)
+        eventually(lambda: started.get("/health/liveness") == 200)
         started.process.terminate()
-        assert started.process.wait(30) == 0
+        assert started.process.wait(60) == 0
 
 
 def test_wrong_setting_ends_it():
@@ -93,7 +94,7 @@ def test_wrong_setting_ends_it():
         env=os.environ | {"PYTHONPATH": "functions", "K_SINK": "nowhere"},
         stderr=subprocess.PIPE,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert ended.returncode == 4

@@ -18,7 +18,7 @@ from linewatch.sentiment.warmup import Warmup
 def test_ready_only_when_loaded(scorer):
     """It is not ready while it loads, and hands the scorer out afterwards."""
     go = threading.Event()
-    warm = Warmup(lambda: scorer if go.wait(5) else None)
+    warm = Warmup(lambda: scorer if go.wait(60) else None)
     assert not warm.is_ready
     go.set()
     assert warm.scorer() is scorer
@@ -28,7 +28,7 @@ def test_ready_only_when_loaded(scorer):
 def test_caller_waits_for_scorer(scorer):
     """Who asks before it is loaded waits and gets it."""
     go = threading.Event()
-    warm = Warmup(lambda: scorer if go.wait(5) else None)
+    warm = Warmup(lambda: scorer if go.wait(60) else None)
     threading.Timer(0.05, go.set).start()
     assert warm.scorer() is scorer
 
@@ -46,7 +46,7 @@ def test_nothing_idle_is_imported():
 def test_hold_has_an_end():
     """Who waited long enough is told to send the event again."""
     go = threading.Event()
-    warm = Warmup(lambda: go.wait(5))
+    warm = Warmup(lambda: go.wait(60))
     with pytest.raises(Unavailable, match="still being loaded"):
         warm.scorer(hold_s=0.01)
     go.set()

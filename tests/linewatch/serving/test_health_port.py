@@ -31,7 +31,7 @@ def _port(role):
 
 @pytest.fixture(name="connection")
 def _connection(port):
-    with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
         yield connection
 
 
@@ -86,4 +86,4 @@ def test_closed_port_is_free():
     shown = HealthPort("127.0.0.1", 0, bytes)
     shown.close()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", shown.port), timeout=30)
+        socket.create_connection(("127.0.0.1", shown.port), timeout=60)

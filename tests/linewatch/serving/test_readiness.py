@@ -24,7 +24,7 @@ class Store:
     def ask(self):
         """Answer."""
         self.asked += 1
-        self.may_answer.wait(10)
+        self.may_answer.wait(60)
         if self.error:
             raise self.error
 

@@ -13,8 +13,9 @@ import pytest
 from eventing.replica import free_port
 from linewatch.eventlog.redis import RedisLog
 from linewatch.serving.server import Server
-from tests.eventing.subscriber import record, until
+from tests.eventing.subscriber import record
 from tests.support.source import ROOT
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(name="sink")
@@ -28,14 +29,14 @@ def _sink(redis_url):
         "PORT": str(port),
     }
     process = subprocess.Popen([sys.executable, "-m", "eventing.sink"], cwd=ROOT, env=env)
-    until(lambda: _is_ready(port), within_s=15)
+    eventually(lambda: _is_ready(port))
     yield process, port
     process.kill()
     process.wait()
 
 
 def _is_ready(port):
-    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", "/health/readiness")
         return connection.getresponse().status == 204
@@ -50,7 +51,7 @@ def test_process_serves_kept_connection(sink, redis_url):
     process, port = sink
     made = record()
     headers = {name.replace("ce_", "ce-"): value.decode() for name, value in made.headers.items()}
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     for path, status in (("/scores", 202), ("/nowhere", 404), ("/scores", 202)):
         connection.request("POST", path, body=made.value, headers=headers)
         answer = connection.getresponse()
@@ -62,7 +63,7 @@ def test_process_serves_kept_connection(sink, redis_url):
     assert log.count("scores") == 2
     log._client.close()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == 0
+    assert process.wait(60) == 0
 
 
 def test_options_are_ours():

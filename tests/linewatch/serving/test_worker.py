@@ -53,7 +53,7 @@ def connections(decoder, begun, count=CONNECTIONS):
 def _connect(decoder):
     port = urllib3.util.parse_url(decoder.url).port
     opened = socket.create_connection(("127.0.0.1", port), 10)
-    opened.settimeout(30)
+    opened.settimeout(60)
     return opened
 
 

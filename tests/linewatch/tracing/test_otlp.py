@@ -107,7 +107,7 @@ def test_absent_collector_holds_nobody_up(caplog):
     assert time.thread_time() - began_s < 5
     began_s = time.monotonic()
     told.close()
-    assert time.monotonic() - began_s < 15
+    assert time.monotonic() - began_s < 60
 
 
 def test_failing_collector_loses_spans_only(kept, caplog):

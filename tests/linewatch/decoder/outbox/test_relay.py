@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import sys
 import threading
 import time
 
@@ -12,11 +10,13 @@ from redis.exceptions import RedisError
 
 from infra.launcher import redis_server
 from linewatch import keys
+from linewatch.decoder.outbox import relay as relay_module
 from linewatch.decoder.outbox.relay import Relay
 from linewatch.errors import StoreUnavailable, TooLarge, Unavailable
 from linewatch.eventlog.redis_writer import RedisLogWriter, connect
 from linewatch.events import PARTITIONS, Record, partition_of
 from linewatch.keys import UNREADABLE
+from tests.support.waiting import eventually
 
 
 def _record(call="call-1", number=0, topic="utterances"):
@@ -45,13 +45,6 @@ def _logged(client, topic="utterances"):
 
 def _waiting(client):
     return sum(client.xlen(keys.outbox(partition)) for partition in range(PARTITIONS))
-
-
-def _until(holds, within_s=5.0):
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.005)
 
 
 class _FlakyWriter:
@@ -134,7 +127,7 @@ def test_thread_outlives_refusals(client, make):
     relay = make(writer=_FlakyWriter(RedisLogWriter(client), failures=3))
     relay.start()
     _commit(client, _record())
-    _until(lambda: _waiting(client) == 0)
+    eventually(lambda: _waiting(client) == 0)
     assert relay.published == 1
 
 
@@ -153,7 +146,7 @@ def test_thread_outlives_unexpected_errors(client, make):
     relay = make(writer=_Broken(client))
     _commit(client, _record())
     relay.start()
-    _until(lambda: _waiting(client) == 0)
+    eventually(lambda: _waiting(client) == 0)
 
 
 def test_zombie_deletes_nothing(client, make):
@@ -191,17 +184,17 @@ def test_lease_that_ran_out_is_taken_again(client, make):
 
 
 class _Waits(RedisLogWriter):
-    """Takes *for_s* until a record is written."""
+    """Writes a record once it is `reached`, or *for_s* later."""
 
     def __init__(self, client, for_s):
         super().__init__(client)
         self.for_s = for_s
-        self.called = threading.Event()
+        self.called, self.reached = threading.Event(), threading.Event()
 
     def publish(self, records):
         if records:
             self.called.set()
-            time.sleep(self.for_s)
+            self.reached.wait(self.for_s)
         super().publish(records)
 
 
@@ -210,9 +203,9 @@ def _waits_for_log(client, make, for_s):
     writer = _Waits(client, for_s)
     relay = make("pod-a", writer)
     relay.start()
-    _until(lambda: len(relay.held) == PARTITIONS)
+    eventually(lambda: len(relay.held) == PARTITIONS)
     _commit(client, _record())
-    assert writer.called.wait(5)
+    assert writer.called.wait(60)
     return relay
 
 
@@ -220,17 +213,18 @@ def test_slow_log_is_waited_for(client, make):
     """A log that takes longer than a lease lasts gets each record once: no other pod takes over."""
     slow = _waits_for_log(client, make, 1.2 * keys.POD_LEASE_MS / 1000)
     make("pod-b").start()
-    _until(lambda: _waiting(client) == 0)
+    eventually(lambda: _waiting(client) == 0)
     assert slow.published == 1
     assert _logged(client) == [_record()]
 
 
 def test_log_that_one_pod_cannot_reach(client, make):
     """A pod whose log does not answer at all loses its leases to one that gets through."""
-    cut = _waits_for_log(client, make, 6)
+    cut = _waits_for_log(client, make, 600)
     make("pod-b").start()
-    _until(lambda: _waiting(client) == 0, 4.5)
+    eventually(lambda: _waiting(client) == 0)
     assert cut.published == 0
+    cut._writer.reached.set()
 
 
 def test_unreadable_entry_set_aside(client, make):
@@ -300,23 +294,19 @@ def test_refusal_in_outage_waits(client, make):
     assert _waiting(client) == 0
 
 
-def test_new_entry_wakes_relay(client, make):
-    """A waiting relay publishes within milliseconds of the commit (median below 50 ms)."""
-    relay = make()
-    relay.start()
-    _until(lambda: len(relay.held) == PARTITIONS)
-    times_ms = []
-    for number in range(15):
-        record = _record(f"call-{number}")
-        stream = keys.log("utterances", record.partition)
-        before = client.xrevrange(stream, count=1)
-        last = before[0][0] if before else "0-0"
-        began = time.monotonic()
-        _commit(client, record)
-        assert client.xread({stream: last}, block=500)
-        times_ms.append((time.monotonic() - began) * 1000)
-    sys.stdout.write(f"commit to log: {sorted(round(t, 1) for t in times_ms)} ms")
-    assert statistics.median(times_ms) < 50
+def test_new_entry_wakes_relay(client, redis_url, monkeypatch):
+    """A waiting relay publishes what is committed at once, not when its next turn is due."""
+    monkeypatch.setattr(relay_module, "_RENEW_S", 3600)
+    patient = connect(redis_url, 3600)
+    relay = Relay(patient, RedisLogWriter(patient), "pod-a")
+    passed_on = []
+    turn = threading.Thread(target=lambda: passed_on.append(relay.turn()), daemon=True)
+    turn.start()
+    eventually(lambda: client.info("clients")["blocked_clients"])
+    _commit(client, _record())
+    turn.join()
+    assert passed_on == [1]
+    patient.close()
 
 
 def test_lone_pod_drains_everything(make):
@@ -330,7 +320,7 @@ def test_joining_pod_gets_share(client, make):
     """When a second pod joins, the first gives up half, and every partition has one drainer."""
     first = make("pod-a")
     first.start()
-    _until(lambda: len(first.held) == PARTITIONS)
+    eventually(lambda: len(first.held) == PARTITIONS)
     second = make("pod-b")
     second.start()
     half = PARTITIONS // 2
@@ -340,14 +330,14 @@ def test_joining_pod_gets_share(client, make):
         return both and len(first.held) == len(second.held) == half
 
     # At rest: where the machine stands still leases run out, and are then taken anew.
-    _until(is_shared)
+    eventually(is_shared)
 
 
 def test_stop_releases_leases(client, make):
     """A relay that stops gives its leases back at once instead of letting them expire."""
     relay = make()
     relay.start()
-    _until(lambda: len(relay.held) == PARTITIONS)
+    eventually(lambda: len(relay.held) == PARTITIONS)
     relay.stop()
     assert not [p for p in range(PARTITIONS) if client.exists(keys.outbox_lease(p))]
 
@@ -358,11 +348,11 @@ def test_stop_waits_for_a_renewal(make, monkeypatch):
 
     def extend():
         renews.set()
-        may_end.wait(10)
+        may_end.wait(60)
 
     monkeypatch.setattr(relay._leases, "extend", extend)
     relay.start()
-    assert renews.wait(10)
+    assert renews.wait(60)
     threading.Timer(0.3, may_end.set).start()
     relay.stop()
     assert not relay._keeper.is_alive()
@@ -376,7 +366,7 @@ def test_dead_drainer_is_replaced(client, make):
         _commit(client, _record(number=number))
     relay = make()
     relay.start()
-    _until(lambda: _waiting(client) == 0)
+    eventually(lambda: _waiting(client) == 0)
     assert [each.value for each in _logged(client)] == [b'{"n": %d}' % n for n in range(5)]
 
 
@@ -388,14 +378,14 @@ def test_relay_outlives_redis_outage(tmp_path):
     other = connect(f"redis://127.0.0.1:{port}/0")
     relay = Relay(client, RedisLogWriter(client), "pod-a")
     relay.start()
-    _until(lambda: len(relay.held) == PARTITIONS)
+    eventually(lambda: len(relay.held) == PARTITIONS)
     server.terminate()
     server.wait()
     server = redis_server.start(port, tmp_path)
     try:
         # It listens before it has read its file.
-        _until(lambda: _is_committed(other, _record()))
-        _until(lambda: _waiting(other) == 0)
+        eventually(lambda: _is_committed(other, _record()))
+        eventually(lambda: _waiting(other) == 0)
         assert _logged(other) == [_record()]
     finally:
         relay.stop()
@@ -423,13 +413,11 @@ def test_empty_batch_writes_nothing(client):
 
 
 def test_writer_tells_log_away():
-    """A log that does not answer is an error with status 503, within a second."""
+    """A log that does not answer is an error with status 503."""
     writer = RedisLogWriter(connect(f"redis://127.0.0.1:{redis_server.free_port()}/0"))
-    began = time.monotonic()
     with pytest.raises(StoreUnavailable) as caught:
         writer.publish([_record()])
     assert caught.value.status == 503
-    assert time.monotonic() - began < 1
 
 
 def test_two_relays_lose_nothing(client, make):
@@ -449,7 +437,7 @@ def test_two_relays_lose_nothing(client, make):
     producer.join()
     first.stop()
     assert stop.is_set()
-    _until(lambda: _waiting(client) == 0)
+    eventually(lambda: _waiting(client) == 0)
     for call in range(5):
         values = [each.value for each in _logged(client) if each.key == f"call-{call}"]
         assert list(dict.fromkeys(values)) == [

@@ -17,17 +17,9 @@ from linewatch.decoder.store.store import Store
 from linewatch.errors import StoreUnavailable
 from tests.linewatch.decoder import pods
 from tests.linewatch.decoder.pods import AGENT, CUSTOMER, NOW_MS, STEPS, chunk, told
+from tests.support.waiting import eventually
 
 NOWHERE = "redis://127.0.0.1:1/0"
-
-
-def eventually(fact, timeout_s=5.0):
-    """Return the first true answer of *fact*; fail when none came in time."""
-    deadline_s = time.monotonic() + timeout_s
-    while not (found := fact()):
-        assert time.monotonic() < deadline_s, "not in time"
-        time.sleep(0.01)
-    return found
 
 
 def keeper_of(home, placing=None, tidy=()):

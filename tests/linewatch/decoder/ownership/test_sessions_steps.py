@@ -167,14 +167,14 @@ class TestRefusals:
 
         def slow(*_):
             entered.set()
-            leave.wait(5)
+            leave.wait(60)
             return []
 
         pod.take(AGENT, STEPS[0])
         pod.decoding._decode = slow
         first = threading.Thread(target=pod.take, args=(AGENT, STEPS[1]))
         first.start()
-        assert entered.wait(5)
+        assert entered.wait(60)
         with pytest.raises(OwnerBusy):
             pod.take(AGENT, STEPS[1])
         leave.set()

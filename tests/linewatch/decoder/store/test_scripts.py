@@ -10,7 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 from infra.launcher import redis_server
 from linewatch.decoder.store.scripts import Scripts
 from linewatch.eventlog.redis_writer import connect
-from tests.support.decoders import eventually
+from tests.support.waiting import eventually
 
 KEYS = ["s:own"]
 ARGUMENTS = [1, "attempts", 0]

@@ -14,7 +14,7 @@ from linewatch.decoder.store.store import Store
 from linewatch.errors import StoreUnavailable
 from tests.linewatch.decoder.pods import AGENT, NOW_MS, START, chunk
 from tests.linewatch.decoder.store.stored import client_bytes, edge, ended, filled, opened, said
-from tests.support.decoders import eventually
+from tests.support.waiting import eventually
 
 
 class TestIdle:

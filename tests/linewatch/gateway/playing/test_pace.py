@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 from hypothesis import given
@@ -56,9 +55,8 @@ def test_stop_ends_the_wait():
     clock = Clock(threading.Event())
     pace = Pace(clock, 8000)
     clock.stop.set()
-    began_s = time.monotonic()
-    assert pace.spoken(80_000)
-    assert time.monotonic() - began_s < 1
+    an_hour = 3600 * 8000
+    assert pace.spoken(an_hour)
 
 
 def test_clock_tells_wall_time():
