@@ -70,7 +70,6 @@ def replicas(client, name):
     return None if told is None else int(told)
 
 
-@pytest.mark.timeout(120)
 def test_burst_from_zero(delivery):
     """200 events that find no process are all scored, and the processes go away again."""
     board = Board.from_url(delivery)

@@ -72,7 +72,6 @@ def _demo(kafka, redis_url, tmp_path, prepared_model):
     demo.launcher.wait()
 
 
-@pytest.mark.timeout(240)
 def test_killed_broker_loses_no_word(demo, kafka, redis_url):
     """Every utterance committed before, in and after the outage is in Kafka and on the board."""
     with Watch(redis_url) as watch:

@@ -37,7 +37,7 @@ def scored(site):
     return {(fields[b"ce_source"], fields[b"ce_id"]) for fields in entries}
 
 
-@pytest.mark.timeout(120 + 4 * LATE_S)
+@pytest.mark.timeout(600 + 4 * LATE_S)
 def test_late_sink_loses_nothing():
     """200 utterances that came before K_SINK, and before the sink, are all scored: none is dead."""
     port, sink = free_port(), free_port()

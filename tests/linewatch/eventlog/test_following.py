@@ -200,7 +200,6 @@ def publish_until(holds, publish):
     return published
 
 
-@pytest.mark.timeout(300)
 def test_killed_reader_loses_nothing(publish, start):
     """Of two members one is killed amid its work: the other gets everything it had not settled."""
     doomed, heir = start(), start()
@@ -211,7 +210,6 @@ def test_killed_reader_loses_nothing(publish, start):
     eventually(lambda: set(doomed.calls) | set(heir.calls) == wanted, 120)
 
 
-@pytest.mark.timeout(300)
 def test_killed_reader_goes_on(publish, start):
     """One that starts again after kill -9 gets at most the event again that was in work."""
     wanted = publish(4 * COUNT)
@@ -223,7 +221,6 @@ def test_killed_reader_goes_on(publish, start):
     assert set(killed.calls) & set(again.calls) <= {killed.calls[-1]}
 
 
-@pytest.mark.timeout(300)
 def test_members_share_topic(publish, start):
     """What two members of one group are given is given to one of them, and once."""
     first, second = start(), start()
@@ -253,7 +250,6 @@ def _dispatcher(place, tmp_path):
         dispatcher._log.close()
 
 
-@pytest.mark.timeout(300)
 def test_follower_joins_running_function(place, publish, dispatcher):
     """One that joins the group of a running function gets its share, the function the rest."""
     env, _ = place
