@@ -20,6 +20,11 @@ from tests.support.skips import Skips
 hypothesis.settings.register_profile("linewatch", deadline=None)
 hypothesis.settings.load_profile("linewatch")
 
+#: KAFKA_BROKERS is for the tests alone: a role they start would take it for its own.
+GIVEN_BROKERS = "TESTS_KAFKA_BROKERS"
+if "KAFKA_BROKERS" in os.environ:
+    os.environ[GIVEN_BROKERS] = os.environ.pop("KAFKA_BROKERS")
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -96,12 +101,25 @@ def _prepared_model():
 
 
 @pytest.fixture(scope="session", name="kafka")
-def _kafka(tmp_path_factory):
-    """A real Kafka broker; without Java or Kafka's jars the test skips, which fails in CI."""
+def _kafka(request):
+    """A plain Kafka broker: that of KAFKA_BROKERS, else the tests' own."""
+    address = os.environ.get(GIVEN_BROKERS)
+    if not address:
+        yield request.getfixturevalue("own_kafka")
+        return
+    broker = kafka_broker.PlainBroker(address)
+    yield broker
+    broker.tidy()
+
+
+@pytest.fixture(scope="session", name="own_kafka")
+def _own_kafka(tmp_path_factory):
+    """A Kafka broker to kill and to log in to; without Java or Kafka's jars the test skips."""
     try:
         broker = kafka_broker.Broker(tmp_path_factory.mktemp("kafka"))
     except MissingKafkaError as error:
-        pytest.skip(str(error))
+        given = "the broker of KAFKA_BROKERS is not ours to break, and "
+        pytest.skip(f"{given if os.environ.get(GIVEN_BROKERS) else ''}{error}")
     broker.start()
     yield broker
     broker.stop()

@@ -55,7 +55,7 @@ class Watch:
 
 
 @pytest.fixture(name="demo")
-def _demo(kafka, redis_url, tmp_path, prepared_model):
+def _demo(own_kafka, redis_url, tmp_path, prepared_model):
     """The demo with four lines that talk all the time; none of its processes outlives the test."""
     demo = Demo(
         tmp_path,
@@ -64,7 +64,7 @@ def _demo(kafka, redis_url, tmp_path, prepared_model):
         LINES="4",
         HOLD="0",
         REDIS_URL=redis_url,
-        **kafka.env,
+        **own_kafka.env,
     )
     yield demo
     for pid in marked(demo.mark):
@@ -72,23 +72,23 @@ def _demo(kafka, redis_url, tmp_path, prepared_model):
     demo.launcher.wait()
 
 
-def test_killed_broker_loses_no_word(demo, kafka, redis_url):
+def test_killed_broker_loses_no_word(demo, own_kafka, redis_url):
     """Every utterance committed before, in and after the outage is in Kafka and on the board."""
     with Watch(redis_url) as watch:
         demo.ready()
         eventually(lambda: watch.shown)
-        kafka.kill()
+        own_kafka.kill()
         before = set(watch.committed)
         eventually(lambda: watch.committed - before)
         in_outage = set(watch.committed)
-        kafka.start()
+        own_kafka.start()
         eventually(lambda: in_outage <= watch.shown, 90)
         eventually(lambda: watch.shown - in_outage)
         lines = demo.process("linewatch.gateway")
         os.kill(lines, signal.SIGSTOP)
         settled = set(watch.committed)
         eventually(lambda: settled <= watch.shown)
-        told = {_named(record) for record in kafka.read("utterances")}
+        told = {_named(record) for record in own_kafka.read("utterances")}
     os.kill(lines, signal.SIGCONT)
     assert settled <= told
     demo.launcher.send_signal(signal.SIGINT)

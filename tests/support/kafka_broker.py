@@ -1,8 +1,9 @@
-"""A real Kafka broker of the tests' own, with a listener for every way of connecting."""
+"""Real Kafka brokers: one that is there, or the tests' own with a listener for every way in."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import subprocess
 import uuid
@@ -20,6 +21,9 @@ from tests.support import kafka_process, loopback
 
 PARTITIONS = 12
 USER, PASSWORD = "line", "right"
+#: In every name this run makes: brokers outlive runs.
+RUN = uuid.uuid4().hex[:8]
+_COUNT = itertools.count()
 
 # It is alone: a killed broker is taken for dead after 2 s, and so is back sooner.
 _EXTRA = """
@@ -67,59 +71,16 @@ def make_certificates(folder):
     (folder / "broker.both").write_text(both)
 
 
-class Broker:
-    """One broker: started, killed and started again by a test."""
+class PlainBroker:
+    """A broker that takes everybody at *address*, and what the tests ask of it."""
 
-    def __init__(self, folder):
-        libs = kafka_process.jars()
-        self.folder = folder
-        home = folder / "kafka"
-        home.mkdir()
-        make_certificates(folder)
-        names = ("plain", "controller", "tls", "sasl", "mtls")
-        self.ports = dict(zip(names, loopback.free_ports(len(names)), strict=True))
-        extra = _EXTRA.format(folder=folder, user=USER, password=PASSWORD, **self.ports)
-        ports = self.ports["plain"], self.ports["controller"]
-        self._process = kafka_process.KafkaProcess(home, libs, *ports, extra)
-
-    @property
-    def address(self):
-        """Where it takes everybody."""
-        return f"127.0.0.1:{self.ports['plain']}"
+    def __init__(self, address):
+        self.address = address
 
     @property
     def env(self):
         """What a role is told to use it."""
         return {"KAFKA_BROKERS": self.address, "KAFKA_CONNECT_S": "60", "KAFKA_TOPICS_S": "0"}
-
-    def secured(self, listener, **more):
-        """What a role is told to use *listener*: tls, sasl or mtls."""
-        told = {**self.env, "KAFKA_BROKERS": f"127.0.0.1:{self.ports[listener]}"}
-        told["SSL_CERT_PATH"] = str(self.folder / "ca.pem")
-        if listener == "sasl":
-            told["KAFKA_SASL_MECHANISM"] = "PLAIN"
-            told |= {"KAFKA_USERNAME": USER, "KAFKA_PASSWORD": PASSWORD}
-        if listener == "mtls":
-            told["KAFKA_CLIENT_CERT"] = str(self.folder / "client.pem")
-            told["KAFKA_CLIENT_KEY"] = str(self.folder / "client.key")
-        return told | more
-
-    @property
-    def pid(self):
-        """Its process."""
-        return self._process.pid
-
-    def start(self):
-        """Start it, or do nothing if it runs; return once it answers."""
-        self._process.start()
-
-    def kill(self):
-        """End it as a power cut would."""
-        self._process.kill()
-
-    def stop(self):
-        """End it."""
-        self._process.stop()
 
     def brokers(self, **env):
         """Return the clients' maker, for the plain listener or for what *env* says."""
@@ -168,14 +129,65 @@ class Broker:
         consumer.close()
         return [_record(each) for several in found.values() for each in several]
 
+    def tidy(self):
+        """Delete the topics of this run."""
+        with self._admin() as admin:
+            admin.delete_topics([each for each in admin.list_topics() if RUN in each])
+
+
+class Broker(PlainBroker):
+    """One broker: started, killed and started again by a test."""
+
+    def __init__(self, folder):
+        libs = kafka_process.jars()
+        self.folder = folder
+        home = folder / "kafka"
+        home.mkdir()
+        make_certificates(folder)
+        names = ("plain", "controller", "tls", "sasl", "mtls")
+        self.ports = dict(zip(names, loopback.free_ports(len(names)), strict=True))
+        super().__init__(f"127.0.0.1:{self.ports['plain']}")
+        extra = _EXTRA.format(folder=folder, user=USER, password=PASSWORD, **self.ports)
+        ports = self.ports["plain"], self.ports["controller"]
+        self._process = kafka_process.KafkaProcess(home, libs, *ports, extra)
+
+    def secured(self, listener, **more):
+        """What a role is told to use *listener*: tls, sasl or mtls."""
+        told = {**self.env, "KAFKA_BROKERS": f"127.0.0.1:{self.ports[listener]}"}
+        told["SSL_CERT_PATH"] = str(self.folder / "ca.pem")
+        if listener == "sasl":
+            told["KAFKA_SASL_MECHANISM"] = "PLAIN"
+            told |= {"KAFKA_USERNAME": USER, "KAFKA_PASSWORD": PASSWORD}
+        if listener == "mtls":
+            told["KAFKA_CLIENT_CERT"] = str(self.folder / "client.pem")
+            told["KAFKA_CLIENT_KEY"] = str(self.folder / "client.key")
+        return told | more
+
+    @property
+    def pid(self):
+        """Its process."""
+        return self._process.pid
+
+    def start(self):
+        """Start it, or do nothing if it runs; return once it answers."""
+        self._process.start()
+
+    def kill(self):
+        """End it as a power cut would."""
+        self._process.kill()
+
+    def stop(self):
+        """End it."""
+        self._process.stop()
+
 
 def _record(read):
     return Record(read.topic, (read.key or b"").decode(), dict(read.headers), read.value)
 
 
 def unique(name):
-    """Return a name that no other test uses."""
-    return f"{name}-{uuid.uuid4().hex[:8]}"
+    """Return a name that no other test uses, nor another run."""
+    return f"{name}-{RUN}-{next(_COUNT)}"
 
 
 def write_manifests(folder):

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 
+from tests.support import inner
 from tests.support.skips import surprising
-from tests.support.source import ROOT
 
 TEST = '''
 """A test that is skipped."""
@@ -29,17 +25,7 @@ def test_nothing():
 )
 def test_unlisted_skip_fails_in_ci(tmp_path, reason, ci, code):
     """In CI a skip for a reason on no list fails the run and says why; elsewhere it does not."""
-    file = tmp_path / "test_skipped.py"
-    file.write_text(TEST.format(reason=reason))
-    command = [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "--rootdir", ROOT]
-    done = subprocess.run(
-        [*command, "-p", "tests.conftest", "-p", "no:cacheprovider", file],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"functions:{ROOT}", "CI": ci},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = inner.run(tmp_path, TEST.format(reason=reason), CI=ci)
     assert done.returncode == code, done.stdout + done.stderr
     assert f"skipped 1: {reason}" in done.stdout
 

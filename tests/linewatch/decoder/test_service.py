@@ -150,15 +150,15 @@ class TestBuild:
         eventually(lambda: len(service.sessions) == 0)
         service.stop()
 
-    def test_events_go_to_kafka(self, kafka, redis_url):
+    def test_events_go_to_kafka(self, own_kafka, redis_url):
         """With KAFKA_BROKERS the outbox is drained into Kafka's topics, not into Redis' log."""
-        topics.main(kafka.env)
-        told = settings(REDIS_URL=redis_url, **kafka.env)
+        topics.main(own_kafka.env)
+        told = settings(REDIS_URL=redis_url, **own_kafka.env)
         service = build(told, fakes.HashRecognizers())
         service.start()
         call = kafka_broker.unique("call")
         service.store.announce(CallStart("default", call, "7", 0), [Channel.AGENT])
-        eventually(lambda: call in {record.key for record in kafka.read("calls")})
+        eventually(lambda: call in {record.key for record in own_kafka.read("calls")})
         service.stop()
         with redis.Redis.from_url(redis_url) as client:
             assert not client.exists(keys.log("calls", partition_of(call)))

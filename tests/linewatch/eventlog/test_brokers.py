@@ -193,12 +193,14 @@ def test_absent_kafka_ends_the_wait():
 
 
 @pytest.mark.parametrize("listener", ["tls", "sasl", "mtls"])
-def test_secured_listeners_let_in(kafka, topic, listener):
+def test_secured_listeners_let_in(own_kafka, listener):
     """TLS, TLS with a login, and TLS with our own certificate each carry records."""
-    writer = KafkaLogWriter(kafka.brokers(**kafka.secured(listener)), 60)
+    topic = unique("utterances")
+    own_kafka.make_topics(topic)
+    writer = KafkaLogWriter(own_kafka.brokers(**own_kafka.secured(listener)), 60)
     writer.publish([_record(topic)])
     writer.close()
-    assert len(kafka.read(topic)) == 1
+    assert len(own_kafka.read(topic)) == 1
 
 
 @pytest.mark.parametrize(
@@ -209,10 +211,10 @@ def test_secured_listeners_let_in(kafka, topic, listener):
         ("mtls", {"KAFKA_CLIENT_CERT": "", "KAFKA_CLIENT_KEY": ""}, "does not let us in"),
     ],
 )
-def test_wrong_credentials_are_told(kafka, monkeypatch, listener, wrong, why):
+def test_wrong_credentials_are_told(own_kafka, monkeypatch, listener, wrong, why):
     """A wrong authority, password or no certificate is one line that says what to look at."""
-    monkeypatch.chdir(kafka.folder)
-    brokers = kafka.brokers(**kafka.secured(listener, KAFKA_CONNECT_S="2", **wrong))
+    monkeypatch.chdir(own_kafka.folder)
+    brokers = own_kafka.brokers(**own_kafka.secured(listener, KAFKA_CONNECT_S="2", **wrong))
     with pytest.raises(SettingsError, match=why) as refused:
         brokers.check()
     assert "KAFKA_BROKERS, SSL_CERT_PATH" in refused.value.detail

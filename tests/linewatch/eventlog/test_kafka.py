@@ -254,42 +254,49 @@ def test_killed_member_is_replaced(log, told, function, run, monkeypatch):
     dead.close({})
 
 
-def test_killed_broker_loses_nothing(kafka, told, function, run, redis_url):
-    """A broker that is killed and comes back costs no event, and no call its order."""
-    run(told)
-    client = connect(redis_url)
-    writer = KafkaLogWriter(kafka.brokers())
-    relay = Relay(client, writer, "pod")
-    relay.start()
-    committed = []
+class TestKilledBroker:
+    """A broker that is ours to kill."""
 
-    def commit(count):
-        for _ in range(count):
-            number = len(committed)
-            made = record(f"call-{number % 5}", told.topic)
-            made = dataclasses.replace(made, headers={**made.headers, "ce_n": b"%d" % number})
-            client.xadd(keys.outbox(made.partition), made.fields())
-            committed.append(made)
+    @pytest.fixture(name="kafka")
+    def _kafka(self, own_kafka):
+        return own_kafka
 
-    commit(20)
-    eventually(lambda: function.requests)
-    kafka.kill()
-    commit(20)
-    time.sleep(1)
-    assert sum(client.xlen(keys.outbox(p)) for p in range(PARTITIONS)) >= 20
-    kafka.start()
-    commit(20)
-    eventually(lambda: len({each.headers["ce-n"] for each in function.requests}) == 60)
-    eventually(lambda: not sum(client.xlen(keys.outbox(p)) for p in range(PARTITIONS)))
-    relay.stop()
-    writer.close()
-    client.close()
-    first_seen = {}
-    for each in kafka.read(told.topic):
-        first_seen.setdefault(each.key, {})[int(each.headers["ce_n"])] = each
-    for call in range(5):
-        numbers = list(first_seen[f"call-{call}"])
-        assert numbers == sorted(numbers)
+    def test_killed_broker_loses_nothing(self, kafka, told, function, run, redis_url):
+        """A broker that is killed and comes back costs no event, and no call its order."""
+        run(told)
+        client = connect(redis_url)
+        writer = KafkaLogWriter(kafka.brokers())
+        relay = Relay(client, writer, "pod")
+        relay.start()
+        committed = []
+
+        def commit(count):
+            for _ in range(count):
+                number = len(committed)
+                made = record(f"call-{number % 5}", told.topic)
+                made = dataclasses.replace(made, headers={**made.headers, "ce_n": b"%d" % number})
+                client.xadd(keys.outbox(made.partition), made.fields())
+                committed.append(made)
+
+        commit(20)
+        eventually(lambda: function.requests)
+        kafka.kill()
+        commit(20)
+        time.sleep(1)
+        assert sum(client.xlen(keys.outbox(p)) for p in range(PARTITIONS)) >= 20
+        kafka.start()
+        commit(20)
+        eventually(lambda: len({each.headers["ce-n"] for each in function.requests}) == 60)
+        eventually(lambda: not sum(client.xlen(keys.outbox(p)) for p in range(PARTITIONS)))
+        relay.stop()
+        writer.close()
+        client.close()
+        first_seen = {}
+        for each in kafka.read(told.topic):
+            first_seen.setdefault(each.key, {})[int(each.headers["ce_n"])] = each
+        for call in range(5):
+            numbers = list(first_seen[f"call-{call}"])
+            assert numbers == sorted(numbers)
 
 
 def test_missing_topic_is_awaited(kafka, log, told, function, run):
