@@ -15,7 +15,7 @@ from linewatch.board.store import Board
 from linewatch.calls import Channel, ChannelKey, Utterance
 from linewatch.eventlog.redis_writer import RedisLogWriter, connect
 from tests.support.decoders import ROOT, STARTED_AT_MS
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 CALLS, EACH = 20, 10
 IDLE_WINDOW_S = 2
@@ -83,5 +83,5 @@ def test_burst_from_zero(delivery):
         eventually(
             lambda: sum(row.utterances for row in board.snapshot("default").rows) == CALLS * EACH
         )
-        eventually(lambda: replicas(client, "sentiment") == 0, IDLE_WINDOW_S + 15)
+        eventually(lambda: replicas(client, "sentiment") == 0, IDLE_WINDOW_S + PATIENCE_S)
     assert not any(board.snapshot("default").health.dead_letters.values())

@@ -22,7 +22,7 @@ from tests.support.decoders import (
     published,
 )
 from tests.support.fakes import encoded, poison, silence, speech, two_speakers
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 PIECE = 2000
 #: Three seconds instead of the thirty of production; IDLE_S=30 in the environment shows those.
@@ -168,7 +168,7 @@ def test_nobody_comes_back(redis_url):
                 (b"/tenants/default/calls/call-left", b"ended")
                 in published(redis_url, "calls", {key.call})
             ),
-            float(IDLE_S) + 12,
+            float(IDLE_S) + PATIENCE_S,
         )
     assert ended
     assert published(redis_url, "utterances", {key.call})

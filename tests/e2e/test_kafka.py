@@ -82,7 +82,7 @@ def test_killed_broker_loses_no_word(demo, own_kafka, redis_url):
         eventually(lambda: watch.committed - before)
         in_outage = set(watch.committed)
         own_kafka.start()
-        eventually(lambda: in_outage <= watch.shown, 90)
+        eventually(lambda: in_outage <= watch.shown, 300)
         eventually(lambda: watch.shown - in_outage)
         lines = demo.process("linewatch.gateway")
         os.kill(lines, signal.SIGSTOP)

@@ -96,8 +96,7 @@ def test_refusal_hurts_no_other(kafka, writer, topic):
     refused = []
 
     def publish_large():
-        deadline = time.monotonic() + 60
-        while len(refused) < 5 and time.monotonic() < deadline:
+        while len(refused) < 5:
             try:
                 writer.publish([_record(small, size=5000)])
             except BadEvent:
@@ -114,7 +113,6 @@ def test_refusal_hurts_no_other(kafka, writer, topic):
             writer.publish([_record(topic, number=written)])
             written += 1
     hurting.join()
-    assert len(refused) == 5
     assert len({record.headers["ce_id"] for record in kafka.read(topic)}) == written > 0
 
 
