@@ -82,7 +82,7 @@ class Roles:
     def text(self, name, path):
         """Return what a role answers at *path*, or nothing."""
         url = f"http://127.0.0.1:{self.ports[name]}{path}"
-        answer = urllib3.request("GET", url, retries=False, timeout=30)
+        answer = urllib3.request("GET", url, retries=False, timeout=60)
         return answer.data.decode() if answer.status == 200 else ""
 
     def logs(self):
@@ -93,7 +93,7 @@ class Roles:
 def _is_ready(port):
     try:
         url = f"http://127.0.0.1:{port}/health/readiness"
-        return urllib3.request("GET", url, retries=False, timeout=5).status < 300
+        return urllib3.request("GET", url, retries=False, timeout=60).status < 300
     except urllib3.exceptions.HTTPError:
         return False
 

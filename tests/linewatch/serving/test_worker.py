@@ -88,7 +88,7 @@ def _bounded(decoder):
     assert resident_bytes(decoder) - before < GREATEST_GROWTH
 
 
-def good_call(decoder, name, timeout_s=25):
+def good_call(decoder, name, timeout_s=60):
     """Send two seconds of a call by the real line; tell whether it was taken to its end."""
     line = line_to([decoder.url], name, (Channel.AGENT,))
     line.open()
