@@ -31,6 +31,8 @@ class GapReason(StrEnum):
     DISCARDED = "discarded"
     OVERRUN = "overrun"
     UNDECODABLE = "undecodable"
+    #: Nothing came, and nothing is missing: silence suppression, a leg that was not there.
+    SILENT = "silent"
 
 
 class EndReason(StrEnum):
@@ -144,14 +146,29 @@ class End:
     reason: EndReason = EndReason.HANGUP
 
 
-Step = Chunk | Gap | End
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The channel goes on at *position* after *away_ms* in which nothing came.
+
+    The decoder puts it before the step that it goes on with; it has no number of its own: *seq*
+    is that step's.
+    """
+
+    seq: int
+    position: int
+    stream: str
+    away_ms: int
+    reason: GapReason = GapReason.SILENT
+
+
+Step = Chunk | Gap | End | Resume
 
 
 def span(step: Step) -> tuple[int, int]:
     """Return the first number that *step* stands for, and the one after its last."""
     if isinstance(step, Gap):
         return step.from_seq, step.next_seq
-    return step.seq, step.seq + 1
+    return step.seq, step.seq + (not isinstance(step, Resume))
 
 
 def first_seq(step: Step) -> int:
@@ -241,7 +258,10 @@ class CallStart:
 
 @dataclass(frozen=True, slots=True)
 class CallEnd:
-    """How a call ended and what was counted over all its channels."""
+    """How a call ended and what was counted over all its channels.
+
+    *generation* is how often the call had come back before; see `CallResumed`.
+    """
 
     tenant: str
     call: str
@@ -251,6 +271,18 @@ class CallEnd:
     chunks: int
     utterances: int
     gaps: int
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallResumed:
+    """A call came back after it was given up: it lives unless an end of *generation* is known."""
+
+    tenant: str
+    call: str
+    started_at_ms: int
+    resumed_at_ms: int
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from cloudevents.core.v1.event import CloudEvent
 from linewatch.calls import (
     Alert,
     CallEnd,
+    CallResumed,
     CallStart,
     ChannelKey,
     Missing,
@@ -40,12 +41,14 @@ UTTERANCE_SCORED: Final = "linewatch.utterance.scored.v1"
 CALL_GAP: Final = "linewatch.call.gap.v1"
 CALL_ALERT: Final = "linewatch.call.alert.v1"
 CALL_ENDED: Final = "linewatch.call.ended.v1"
+CALL_RESUMED: Final = "linewatch.call.resumed.v1"
 
 #: The topic each type is published to. A chunk travels by HTTP only.
 TOPICS: Final[Mapping[str, str]] = {
     CALL_STARTED: "calls",
     CALL_GAP: "calls",
     CALL_ENDED: "calls",
+    CALL_RESUMED: "calls",
     UTTERANCE_FINAL: "utterances",
     UTTERANCE_SCORED: "scores",
     CALL_ALERT: "alerts",
@@ -163,7 +166,7 @@ def call_ended(end: CallEnd) -> CloudEvent:
         tenant=end.tenant,
         call=end.call,
         source=call_source(end.tenant, end.call),
-        event_id="ended",
+        event_id=f"ended-{end.generation}" if end.generation else "ended",
         time_ms=end.ended_at_ms,
         data={
             "started_at": timestamp(end.started_at_ms),
@@ -172,6 +175,24 @@ def call_ended(end: CallEnd) -> CloudEvent:
             "chunks": end.chunks,
             "utterances": end.utterances,
             "gaps": end.gaps,
+            "generation": end.generation,
+        },
+    )
+
+
+def call_resumed(resumed: CallResumed) -> CloudEvent:
+    """Tell that a call came back after it was given up."""
+    return _event(
+        CALL_RESUMED,
+        tenant=resumed.tenant,
+        call=resumed.call,
+        source=call_source(resumed.tenant, resumed.call),
+        event_id=f"resumed-{resumed.generation}",
+        time_ms=resumed.resumed_at_ms,
+        data={
+            "started_at": timestamp(resumed.started_at_ms),
+            "resumed_at": timestamp(resumed.resumed_at_ms),
+            "generation": resumed.generation,
         },
     )
 

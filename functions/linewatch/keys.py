@@ -26,9 +26,13 @@ ENDED_ROW_EXPIRES_S: Final = 15 * 60
 
 #: Set of pod ids that held a lease; a pod is alive while its own key exists.
 PODS: Final = "pods"
-#: Sorted set of session members by the time of their last step (ms, Redis' clock); of a channel
-#: that was announced and not heard yet by that of the announcement, or of its last refusal.
+#: Sorted set of session members that are not parked, by the time of their last step (`CLOCK`).
 SESSIONS: Final = "sessions"
+#: Sorted set of calls to look after (`call_member`), by when something was last heard of them.
+QUIET: Final = "quiet"
+#: Hash: the time by which silence is measured (ms). It stands still while no decoder runs, and
+#: when somebody sets Redis' clock.
+CLOCK: Final = "clock"
 #: Set of stream keys of the local event log.
 LOGS: Final = "logs"
 
@@ -66,6 +70,17 @@ def finals(key: ChannelKey) -> str:
 def member(key: ChannelKey) -> str:
     """The name of a session in `SESSIONS`."""
     return f"{key.tenant}|{key.call}|{key.channel}"
+
+
+def call_member(tenant: str, call_id: str) -> str:
+    """The name of a call in `QUIET`."""
+    return f"{tenant}|{call_id}"
+
+
+def of_call_member(name: str) -> tuple[str, str]:
+    """Read what `call_member` wrote: tenant and call."""
+    tenant, _, call_id = name.partition("|")
+    return tenant, call_id
 
 
 def of_member(name: str) -> ChannelKey:

@@ -17,6 +17,7 @@ from linewatch import events
 from linewatch.calls import (
     Alert,
     CallEnd,
+    CallResumed,
     CallStart,
     Channel,
     ChannelKey,
@@ -32,7 +33,7 @@ from linewatch.calls import (
 )
 from linewatch.errors import BadChunk, BadEvent, BadName, Unprocessable
 
-Value = CallStart | CallEnd | Missing | Utterance | Score | Alert
+Value = CallStart | CallEnd | CallResumed | Missing | Utterance | Score | Alert
 _Number = int | float
 #: No call lasts a week, and no clock of ours is past the year 2200: beyond that times overflow.
 CALL_LIMIT_MS: Final = 7 * 24 * 3600 * 1000
@@ -77,6 +78,9 @@ class _Data:
             raise Unprocessable(f"{at} must be a JSON object")
         self._data = data
         self._at = at
+
+    def __contains__(self, name: str) -> bool:
+        return self._data.get(name) is not None
 
     def _get(self, name: str, kind: type | tuple[type, ...]) -> object:
         found = self._data.get(name)
@@ -176,6 +180,17 @@ def _call_end(_: CloudEvent, data: _Data) -> CallEnd:
         chunks=data.whole("chunks"),
         utterances=data.whole("utterances"),
         gaps=data.whole("gaps"),
+        generation=data.whole("generation") if "generation" in data else 0,
+    )
+
+
+def _call_resumed(_: CloudEvent, data: _Data) -> CallResumed:
+    return CallResumed(
+        tenant=data.named("tenant"),
+        call=data.named("call"),
+        started_at_ms=data.moment_ms("started_at"),
+        resumed_at_ms=data.moment_ms("resumed_at"),
+        generation=data.whole("generation"),
     )
 
 
@@ -258,6 +273,7 @@ def _alert(event: CloudEvent, data: _Data) -> Alert:
 _READERS: Final[Mapping[str, Callable[[CloudEvent, _Data], Value]]] = {
     events.CALL_STARTED: _call_start,
     events.CALL_ENDED: _call_end,
+    events.CALL_RESUMED: _call_resumed,
     events.CALL_GAP: _missing,
     events.UTTERANCE_FINAL: _utterance,
     events.UTTERANCE_SCORED: _score,

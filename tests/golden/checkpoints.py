@@ -79,6 +79,14 @@ def _waiting():
     return _key("customer"), chunks[:14], [*chunks[14:], End(len(chunks), "s1")]
 
 
+def _wide():
+    """After a sender that began anew at another rate: only this version's code can go on."""
+    before = fakes.chunks(fakes.speech(1))
+    sound = fakes.speech(2, 16_000, seed=4)
+    after = fakes.chunks(sound, rate_hz=16_000, stream="s2", position=24_000)
+    return _key("customer"), [*before, *after[:4]], [*after[4:], End(len(after), "s2")]
+
+
 def _patched():
     """After a gap, and a sender that began anew."""
     before = fakes.chunks(fakes.speech(1))
@@ -87,7 +95,7 @@ def _patched():
     return _key("mixed"), [*before, gap, *after[:3]], [*after[3:], End(40 + len(after), "s2")]
 
 
-CASES = {"talking": _talking, "waiting": _waiting, "patched": _patched}
+CASES = {"talking": _talking, "waiting": _waiting, "patched": _patched, "wide": _wide}
 
 
 def _text(raw):
@@ -100,8 +108,11 @@ def _plain(found):
 
 def stored(client, key):
     """Return everything Redis holds of the session *key*."""
+    session = _plain(client.hgetall(keys.session(key)))
+    # When its last step came; no two runs have it alike.
+    session.pop("at_ms", None)
     return {
-        "session": _plain(client.hgetall(keys.session(key))),
+        "session": session,
         "call": _plain(client.hgetall(keys.call(key.tenant, key.call))),
         "tail": [_text(each) for each in client.lrange(keys.tail(key), 0, -1)],
         "taken": [_text(each) for each in client.lrange(keys.taken(key), 0, -1)],

@@ -77,7 +77,15 @@ class Routes:
     def end(self, request: Request, call: str, channel: str) -> Response:
         """Take a channel's end."""
         key = ChannelKey.of(self._tenant(request), call, channel)
-        return self._step(request, key, intake.end_of(intake.json_object(request.body)))
+        end = intake.end_of(intake.json_object(request.body))
+        try:
+            return self._step(request, key, end)
+        except errors.NotFound:
+            # Announced, or its call's other channel was, and never heard: that ends too.
+            if not self._service.store.end_unheard(key):
+                raise
+        self._service.store.close(key.tenant, key.call, self._service.now_ms())
+        return _reply(Reply(end.seq + 1, 0))
 
     def _start(self, key: ChannelKey, heard: intake.Heard) -> CallStart:
         started_at_ms = heard.started_at_ms
@@ -134,7 +142,7 @@ class Routes:
                 "stream": stored.stream,
                 "next_seq": stored.next_seq,
                 "next_position": stored.next_position,
-                "rate_hz": stored.rate_hz,
+                "rate_hz": stored.timeline.rate_hz,
                 "ended": bool(stored.ended),
             }
         )
@@ -151,20 +159,28 @@ class Routes:
         if isinstance(deed, CallStart):
             return dict(self._announced(deed, []).get_json())
         if isinstance(deed, CallEnd):
-            channels = self._service.store.channels(deed.tenant, deed.call)
-            return {"ended": [key.channel for key in channels if self._ended(key, headers)]}
+            return {"ended": self._hung_up(deed, headers)}
         return self._heard(deed, headers)
+
+    def _hung_up(self, end: CallEnd, headers: Mapping[str, str]) -> list[str]:
+        """End a call whatever was heard of it; return the channels that had not ended."""
+        store = self._service.store
+        channels = store.channels(end.tenant, end.call)
+        for key in channels:
+            self._end(key, headers)
+        store.close(end.tenant, end.call, self._service.now_ms(), reason=end.reason)
+        return [str(key.channel) for key in channels]
 
     def _heard(self, deed: HeardOn, headers: Mapping[str, str]) -> dict[str, Any]:
         start = self._start(deed.key, deed.heard)
         return self._inner(deed.key, deed.heard.chunk, headers, start)
 
-    def _ended(self, key: ChannelKey, headers: Mapping[str, str]) -> bool:
+    def _end(self, key: ChannelKey, headers: Mapping[str, str]) -> None:
         stored = self._service.store.peek(key)
-        if not stored or not stored.stream:
-            return False
-        self._inner(key, End(stored.next_seq, stored.stream), headers)
-        return True
+        if stored and stored.stream:
+            self._inner(key, End(stored.next_seq, stored.stream), headers)
+        else:
+            self._service.store.end_unheard(key)
 
     def _inner(
         self,

@@ -130,6 +130,7 @@ def build(settings: DecoderSettings, recognizers: Recognizers, tracer: Tracer = 
         facts=facts,
         now_ms=clock_ms,
         idle_s=settings.idle_s,
+        abandon_s=settings.abandon_s,
         paused_s=settings.paused_s,
         tidy=(store.drop_idle, forwarder.drop_idle, sessions.drop_lost),
     )

@@ -46,8 +46,11 @@ class DecoderSettings(KafkaSettings):
     outbox_limit: int = setting(
         "OUTBOX_LIMIT", whole(1, 10_000_000), "100000", "records that may wait for the event log"
     )
-    idle_s: float = setting("IDLE_S", number(1, 3600), "30", "a silent sender is given up then")
-    paused_s: float = setting("PAUSED_S", number(1, 86400), "3600", "a paused sender likewise")
+    idle_s: float = setting("IDLE_S", number(1, 3600), "30", "a silent channel is parked then")
+    abandon_s: float = setting(
+        "ABANDON_S", number(1, 86400), "300", "a call to which nobody comes back is given up then"
+    )
+    paused_s: float = setting("PAUSED_S", number(1, 86400), "3600", "a paused call likewise")
     deadline_s: float = setting(
         "DECODE_DEADLINE_S", number(0.1, 60), "5", "of one decode, for each second of a long chunk"
     )

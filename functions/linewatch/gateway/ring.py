@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from linewatch.calls import Chunk, End, Gap, GapReason, Step
+from linewatch.calls import Chunk, Gap, GapReason, Step
 
 
 class Ring:
@@ -60,7 +60,7 @@ class Ring:
         oldest = self._steps.popleft()
         self._held_samples -= _samples(oldest)
         self._first_seq += 1
-        if not isinstance(oldest, End):
+        if isinstance(oldest, Chunk | Gap):
             self._first_position = _end_position(oldest)
 
     def due(self) -> Step | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 
 import numpy as np
@@ -65,15 +66,44 @@ class Pod:
         """Take a step of a call that may begin here."""
         return self.sessions.take(key, step, after=after, start=START)
 
+    def park(self, key):
+        """Park a channel of which nothing was heard for a minute."""
+        with client_of(self._redis_url) as client:
+            aged(client, key, 60)
+        self.sessions.park(key, 30)
+
     def abandon(self, key):
-        """Give up the sender of a channel."""
-        self.sessions.abandon(key)
+        """Give up a channel's call, of which nothing was heard for two hours."""
+        self.park(key)
+        with client_of(self._redis_url) as client:
+            aged(client, key, 7200)
+        return self.store.abandon(key.tenant, key.call, NOW_MS, quiet_s=300, paused_s=3600)
 
     def forget(self, key):
         """Lose the session's memory."""
         live = self.sessions._live.get(key)
         if live:
             self.sessions._forget(live)
+
+
+def aged(client, key, by_s):
+    """Let the last that was heard of a channel and of its call lie *by_s* further back."""
+    session, call = keys.session(key), keys.call(key.tenant, key.call)
+    for index, name in (
+        (keys.SESSIONS, keys.member(key)),
+        (keys.QUIET, keys.call_member(*call_of(key))),
+    ):
+        if client.zscore(index, name) is not None:
+            client.zincrby(index, -1000 * by_s, name)
+    for name, fields in ((session, ("heard_ms", "at_ms")), (call, ("heard_ms",))):
+        for field in fields:
+            if client.hexists(name, field):
+                client.hincrby(name, field, -1000 * by_s)
+
+
+def call_of(key):
+    """Return tenant and call of a channel."""
+    return key.tenant, key.call
 
 
 @contextmanager
@@ -199,6 +229,12 @@ def told(redis_url, kind=""):
         tuple(row[b"ce_" + name].decode() for name in (b"type", b"source", b"id")) for row in rows
     ]
     return [name for name in names if kind in name[0]]
+
+
+def data_of(redis_url, kind):
+    """Return the data of the outbox' records whose type holds *kind*, in order."""
+    rows = [dict(fields) for fields in outbox(redis_url)]
+    return [json.loads(row[b"value"]) for row in rows if kind.encode() in row[b"ce_type"]]
 
 
 def first_occurrences(records):

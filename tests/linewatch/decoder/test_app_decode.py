@@ -7,7 +7,7 @@ import redis
 
 from linewatch import keys
 from tests.linewatch.decoder.phone_requests import problem
-from tests.linewatch.decoder.pods import outbox, told
+from tests.linewatch.decoder.pods import aged, outbox, told
 from tests.support import fakes
 
 
@@ -51,8 +51,11 @@ class TestDecode:
         self.ask(web, [0] * 800)
         with redis.Redis.from_url(redis_url) as client:
             (member,) = client.zrange(keys.SESSIONS, 0, -1)
-        key = keys.of_member(member.decode())
-        service.sessions.abandon(key)
+            key = keys.of_member(member.decode())
+            aged(client, key, 7200)
+        service.sessions.park(key, 30)
+        limits = {"quiet_s": 1, "paused_s": 1}
+        assert service.store.abandon(key.tenant, key.call, now_ms[0], **limits)
         now_ms[0] += 1
         assert self.ask(web, [0] * 800).status_code == 200
         assert self.ask(web, [0] * 800).status_code == 200
@@ -63,7 +66,7 @@ class TestDecode:
         self.ask(web, [0] * 800, do_finalize=True)
         with redis.Redis.from_url(redis_url) as client:
             (member,) = client.zrange(keys.SESSIONS, 0, -1)
-        assert not service.store.waiting(keys.of_member(member.decode())).paused
+        assert not service.store.peek(keys.of_member(member.decode())).paused
 
     @pytest.mark.parametrize("fields", [
         {"broker": "evil:9092"}, {"topic": "x"}, {"callback": "http://169.254.169.254/"},

@@ -44,12 +44,31 @@ class TestEvents:
         reply = web.post("/v1/events", data=CHUNKS[0].audio, headers=headers)
         assert reply.json["results"][0]["next_seq"] == 1
 
-    def test_silent_channel_is_not_ended(self, web, service):
-        """A channel that never heard anything is not said to have ended."""
+    def test_silent_channel_ends(self, web, service, redis_url):
+        """A call ends though one of its channels never heard anything."""
         start = CallStart("default", "c1", "c1", 0)
         service.store.claim(ChannelKey.of("default", "c1", "agent"), start, rate_hz=8000)
         again = web.post("/v1/events", json=end_event(), content_type=STRUCTURED)
-        assert again.json == {"results": [{"ended": []}]}
+        assert again.json == {"results": [{"ended": ["agent"]}]}
+        assert len(told(redis_url, "ended")) == 1
+
+    @pytest.mark.parametrize("channels", [[], ["agent", "customer"]])
+    def test_call_that_nobody_took_ends(self, web, redis_url, channels):
+        """A caller who hangs up while he waits: announced, never heard, and ended all the same."""
+        web.post("/v1/calls", json={"call": "c1", "channels": channels})
+        web.post("/v1/events", json=end_event(), content_type=STRUCTURED)
+        assert len(told(redis_url, "ended")) == 1
+        web.post("/v1/events", json=end_event(), content_type=STRUCTURED)
+        assert len(told(redis_url, "ended")) == 1
+
+    def test_channel_that_never_came_is_no_hindrance(self, web, redis_url):
+        """The sender's end is the call's end, though an announced channel never came."""
+        web.post("/v1/calls", json={"call": "c1", "channels": ["agent", "customer"]})
+        headers = {**HEADERS, "ce-subject": "c1", "ce-channel": "agent"}
+        web.post("/v1/events", data=CHUNKS[0].audio, headers=headers)
+        reply = web.post("/v1/events", json=end_event(), content_type=STRUCTURED)
+        assert sorted(reply.json["results"][0]["ended"]) == ["agent", "customer"]
+        assert len(told(redis_url, "ended")) == 1
 
     @pytest.mark.parametrize("changes", [
         {"time": "9999-12-31T24:00:00Z"}, {"time": "9999-W53-7"}, {"data": "\ud800"},

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from linewatch import keys
@@ -16,7 +17,7 @@ from linewatch.decoder.ownership.sessions import Sessions
 from linewatch.decoder.ownership.watchdog import TICK_S, Watchdog
 from linewatch.decoder.store.answers import Pressure
 from linewatch.decoder.store.store import Store
-from linewatch.errors import LinewatchError, StoreUnavailable
+from linewatch.errors import CallEnded, LinewatchError, NotFound, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +29,6 @@ REAP_S: Final = 1.0
 RELENT_S: Final = 10.0
 #: After a rush most connections would stay open for nothing.
 TIDY_S: Final = 60.0
-#: For each of the reaper's turns in which the store was away, senders get so many to come back...
-SPARED_TURNS: Final = 3
-#: ...up to so many.
-MOST_SPARED_TURNS: Final = 10
 _KEEPS_ALL: Final = "noeviction"
 
 
@@ -84,7 +81,8 @@ class Housekeeping:
         watchdog: Ticked.
         facts: Told with the lease.
         now_ms: The time, for tombstones.
-        idle_s: A channel without a step for so long is given up...
+        idle_s: A channel without a step for so long is parked...
+        abandon_s: ...and a call given up of which no channel got one for so long...
         paused_s: ...or for so long, if its sender said that it paused, or never sent.
         tidy: Called once a minute.
     """
@@ -100,6 +98,7 @@ class Housekeeping:
         facts: Facts,
         now_ms: Callable[[], int],
         idle_s: float,
+        abandon_s: float,
         paused_s: float,
         tidy: Sequence[Callable[[], None]] = (),
     ) -> None:
@@ -111,12 +110,12 @@ class Housekeeping:
         self._facts = facts
         self._now_ms = now_ms
         self._idle_s = idle_s
-        self._paused_s = paused_s
+        self._abandon_s = max(abandon_s, idle_s)
+        self._paused_s = max(paused_s, self._abandon_s)
         self._tidy = tidy
         self._threads: list[Repeating] = []
         self._pressure = Pressure(0.0, 0)
         self._refreshed = 0
-        self._spared_turns = 0
 
     def start(self) -> None:
         """Take the lease and start the threads."""
@@ -191,34 +190,33 @@ class Housekeeping:
             self._store.show_partials(partials)
 
     def reap(self) -> None:
-        """End the channels to which nobody came back.
+        """Park the channels on which nothing comes, give up the calls to which nobody came back.
 
-        A channel cannot get a step while the store is away, so that time does not count.
+        The store's clock goes on here: it stands still while the store is away, so that time
+        does not count.
         """
+        self._store.tick()
+        for key in self._store.idle(self._idle_s):
+            self._leave_if_refused(partial(self._park, key))
+        for tenant, call in self._store.quiet(self._abandon_s):
+            self._leave_if_refused(partial(self._abandon, tenant, call))
+
+    def _leave_if_refused(self, work: Callable[[], None]) -> None:
         try:
-            idle = self._store.idle(self._idle_s)
-            if self._spared_turns:
-                self._spared_turns -= 1
-                return
-            self._reap(idle)
+            work()
         except StoreUnavailable:
-            self._spared_turns = min(self._spared_turns + SPARED_TURNS, MOST_SPARED_TURNS)
             raise
+        except LinewatchError as error:
+            log.info("a silent channel is left for later: %s", error.title)
 
-    def _reap(self, idle: Sequence[ChannelKey]) -> None:
-        silent = frozenset(idle)
-        for key in idle:
-            try:
-                self._give_up(key, silent)
-            except StoreUnavailable:
-                raise
-            except LinewatchError as error:
-                log.info("a silent channel is left for later: %s", error.title)
+    def _park(self, key: ChannelKey) -> None:
+        try:
+            self._sessions.park(key, self._idle_s)
+        except (CallEnded, NotFound):
+            self._store.forget_idle(key)
 
-    def _give_up(self, key: ChannelKey, silent: Collection[ChannelKey]) -> None:
-        waits = self._store.waiting(key)
-        if waits is None or (waits.paused and waits.idle_s < self._paused_s):
-            return
-        if not waits.ended:
-            self._sessions.abandon(key)
-        self._store.close(key.tenant, key.call, self._now_ms(), given_up=silent)
+    def _abandon(self, tenant: str, call: str) -> None:
+        abandoned = self._store.abandon(
+            tenant, call, self._now_ms(), quiet_s=self._abandon_s, paused_s=self._paused_s
+        )
+        self._metrics.abandoned.inc(abandoned)

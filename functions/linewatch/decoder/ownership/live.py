@@ -12,8 +12,9 @@ from linewatch.calls import (
     ChannelKey,
     Chunk,
     End,
+    Gap,
     GapReason,
-    Missing,
+    Resume,
     Step,
     Utterance,
     first_seq,
@@ -33,7 +34,8 @@ from linewatch.tracing.spans import OFF, Span, Tracer, traceparent_of
 class Live:
     """A session this pod owns. Whoever touches it holds its lock.
 
-    *last_final* is the first sample of its last final, none where that is not known;
+    Nothing came for *away_ms* until it was claimed; it may be *parked* since. *last_final* is
+    the first sample of its last final, none where that is not known;
     *release* asks for it to be given up at its next edge; *unheard* is a step of which the
     store did not tell whether it took it.
     """
@@ -44,10 +46,56 @@ class Live:
     stream: str
     next_seq: int
     ended: bool = False
+    parked: bool = False
+    paused: bool = False
+    away_ms: int = 0
     release: bool = False
     partial: str = ""
     last_final: int | None = None
     unheard: Step | None = None
+
+    def resume(self, step: Step) -> Resume | None:
+        """Return what must be put before *step* where nothing came for a while; mostly nothing."""
+        if self.ended and step.stream != self.stream:
+            return self._come_back(step)
+        if not self.parked or not isinstance(step, Chunk):
+            return None
+        away_ms = self.away_ms - milliseconds(step.samples, step.rate_hz)
+        here = self.session.next_position
+        is_whole = step.rate_hz != self.session.rate_hz or step.position == here
+        # A position further on tells by itself what is missing.
+        return self._after(step, here, away_ms) if is_whole and away_ms > 0 else None
+
+    def _come_back(self, step: Step) -> Resume | None:
+        """Let a leg that ended go on: its new stream counts on, or from anew."""
+        here = self.session.next_position
+        if isinstance(step, Gap):
+            return self._after(step, min(here, step.position), 0)
+        if not isinstance(step, Chunk):
+            return None
+        away_ms = max(0, self.away_ms - milliseconds(step.samples, step.rate_hz))
+        if step.rate_hz != self.session.rate_hz:
+            return self._after(step, here, away_ms)
+        if step.position > here:
+            away_ms = milliseconds(step.position - here, step.rate_hz)
+        return self._after(step, step.position, away_ms)
+
+    def _after(self, step: Step, position: int, away_ms: int) -> Resume:
+        reason = GapReason.PAUSED if self.paused else GapReason.SILENT
+        return Resume(first_seq(step), position, step.stream, away_ms, reason)
+
+    def base(self, step: Step, resume: Resume | None) -> int | None:
+        """Return where the channel stands as *step* counts, if that is another count."""
+        if resume and (not isinstance(step, Chunk) or step.rate_hz == self.session.rate_hz):
+            return resume.position
+        if isinstance(step, Chunk) and step.rate_hz != self.session.rate_hz:
+            return self.session.base_of(step)
+        return None
+
+    def go_on(self, stream: str, next_seq: int) -> None:
+        """Note that the store took a step."""
+        self.stream, self.next_seq = stream, next_seq
+        self.ended = self.parked = False
 
     def lacks(self, step: Step) -> bool:
         """Tell whether *step* is the next; one sent again was heard already."""
@@ -121,23 +169,31 @@ class SessionDecoder:
     def skip(self, key: ChannelKey, stored: Stored, tail: tuple[Step, ...]) -> Live:
         """Move past *tail* without decoding it: it killed every decoder that did."""
         live = self._open(key, stored)
-        begin, end = stored.checkpoint.first_sample, stored.next_position
-        begin_ms, end_ms = (milliseconds(each, stored.rate_hz) for each in (begin, end))
-        missing = Missing(key, stored.started_at_ms, begin, begin_ms, end_ms, GapReason.UNDECODABLE)
-        after = Checkpoint(end, end, stored.checkpoint.edges + 1, stored.checkpoint.index)
+        edge = live.session.pass_over(tail)
         ends = [step for step in tail if isinstance(step, End)]
-        skipped = missing if end > begin else None
-        edge = Edge(after, None, skipped, drop=len(tail), ended=bool(ends))
-        self._pass(live, edge, str(ends[0].reason) if ends else "")
-        live.session = self._session(key, stored, after)
+        self._pass(live, edge, str(ends[-1].reason) if edge.ended else "")
+        live.session = self._session(key, stored, edge.checkpoint)
         return live
 
     def _open(self, key: ChannelKey, stored: Stored) -> Live:
         session = self._session(key, stored, stored.checkpoint)
-        return Live(key, stored.epoch, session, stored.stream, stored.next_seq, bool(stored.ended))
+        return Live(
+            *(key, stored.epoch, session, stored.stream, stored.next_seq, bool(stored.ended)),
+            parked=stored.parked,
+            paused=stored.paused,
+            away_ms=stored.away_ms,
+        )
 
     def _session(self, key: ChannelKey, stored: Stored, checkpoint: Checkpoint) -> Session:
         return Session(key, stored.started_at_ms, stored.rate_hz, self._recognizers, checkpoint)
+
+    def park(self, live: Live, after_s: float) -> bool:
+        """Tell the words so far; tell whether the session was parked, or a step came first."""
+        edge = live.session.park()
+        if not self._store.pass_edge(live.key, live.epoch, edge, park_after_s=after_s):
+            return False
+        self._metrics.utterances.inc(edge.utterance is not None)
+        return True
 
     def _decode(self, live: Live, step: Step) -> list[Edge]:
         watched = self._watchdog.watching(_audio_s(step))

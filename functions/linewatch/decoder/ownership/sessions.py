@@ -7,14 +7,23 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, NoReturn
 from weakref import WeakValueDictionary
 
 from linewatch import payloads
-from linewatch.calls import CallStart, ChannelKey, Chunk, End, EndReason, Gap, Step
+from linewatch.calls import CallResumed, CallStart, ChannelKey, Chunk, End, Gap, Resume, Step
 from linewatch.decoder.metrics import Metrics
 from linewatch.decoder.ownership.live import Live, Outcome, SessionDecoder
-from linewatch.decoder.store.answers import Claim, Claimed, Committed, Owner, Receipt, Stored
+from linewatch.decoder.store.answers import (
+    Abandoned,
+    Claim,
+    Claimed,
+    Committed,
+    Owner,
+    Receipt,
+    Stored,
+)
 from linewatch.decoder.store.store import Store
 from linewatch.errors import (
     BadChunk,
@@ -34,7 +43,6 @@ log = logging.getLogger(__name__)
 #: A tail that killed so many decoders is not decoded again.
 POISON_ATTEMPTS: Final = 3
 LOCK_WAIT_S: Final = 1.5
-_NOBODY: Final = "nobody"
 #: Answers that leave a session as it was.
 _REFUSALS: Final = (SequenceGap, SequenceConflict, PositionConflict, StreamReplaced)
 
@@ -116,20 +124,26 @@ class Sessions:
                 return live
             return self._take(live, step, after)
 
-    def abandon(self, key: ChannelKey) -> None:
-        """End a channel to which nobody came back, unless another living pod owns it.
+    def park(self, key: ChannelKey, after_s: float) -> None:
+        """Publish what was said on a silent channel and free its memory; it may go on any time.
 
-        A channel that ended before waited for its call's other channels only.
+        Not one that another living pod owns, or that got a step within *after_s*.
         """
         with self._locked(key):
             live = self._copy(key, None) or self._claim(key, None, None, None)
             if isinstance(live, Owner):
                 return
-            if not live.ended:
-                stream = live.stream or _NOBODY
-                self._take(live, End(live.next_seq, stream, EndReason.ABANDONED), None)
-                self._metrics.abandoned.inc()
-            self._forget(live)
+            try:
+                self._park(live, after_s)
+            finally:
+                self._forget(live)
+
+    def _park(self, live: Live, after_s: float) -> None:
+        if live.ended:
+            # An end that its owner took and did not hear: heard now, it may close the call.
+            self._store.close(live.key.tenant, live.key.call, self._now_ms())
+        elif self._decoding.park(live, after_s):
+            self._metrics.parked.inc()
 
     def is_owned(self, key: ChannelKey) -> bool:
         """Tell whether a living pod owns the session."""
@@ -160,7 +174,7 @@ class Sessions:
         """
         for live in list(self._live.values()):
             stored = self._store.peek(live.key)
-            if stored is None or stored.epoch != live.epoch:
+            if stored is None or stored.epoch != live.epoch or stored.ended:
                 with self._locked(live.key):
                     self._drop(live)
 
@@ -174,8 +188,10 @@ class Sessions:
     # -- a step -----------------------------------------------------------------------
 
     def _take(self, live: Live, step: Step, after: int | None) -> Reply:
-        if isinstance(step, Chunk) and step.rate_hz != live.session.rate_hz:
-            raise BadChunk(f"this channel runs at {live.session.rate_hz} Hz: keep to it")
+        is_other_rate = isinstance(step, Chunk) and step.rate_hz != live.session.rate_hz
+        if is_other_rate and step.stream == live.stream:
+            rate = f"this stream runs at {live.session.rate_hz} Hz"
+            raise BadChunk(f"{rate}: keep to it, or begin another stream")
         if isinstance(step, Gap):
             payloads.check_position(step.position, live.session.rate_hz)
         try:
@@ -198,28 +214,30 @@ class Sessions:
 
     def _answer(self, live: Live, step: Step, after: int | None) -> Reply:
         resent, live.unheard = live.unheard is not None, None
-        receipt = self._commit(live, step)
+        resume = live.resume(step)
+        receipt = self._commit(live, step, resume)
         if resent and receipt.state is Committed.DUPLICATE:
             # It was taken the first time, when no answer came: nobody heard it yet.
             receipt = replace(receipt, state=Committed.ACCEPTED, before=live.next_seq)
-        outcome = self._outcome(live, step, receipt)
+        outcome = self._outcome(live, [resume, step] if resume else [step], receipt)
         finals = outcome.finals
         if after is not None and (live.last_final is None or live.last_final > after):
             finals = self._finals(live, after)
         self._settle(live, step, outcome)
         return Reply(receipt.next_seq, receipt.next_position, live.partial, finals)
 
-    def _commit(self, live: Live, step: Step) -> Receipt:
+    def _commit(self, live: Live, step: Step, resume: Resume | None) -> Receipt:
+        base = live.base(step, resume)
         try:
             with self._metrics.commit_s.time():
-                return self._store.commit(live.key, live.epoch, step)
+                return self._store.commit(live.key, live.epoch, step, resume=resume, base=base)
         except StoreUnavailable:
             # Taken or not, its sender sends it again: no need to replay the whole tail.
-            if live.lacks(step) and not isinstance(step, End):
+            if live.lacks(step) and not isinstance(step, End) and not resume:
                 live.unheard = step
             raise
 
-    def _outcome(self, live: Live, step: Step, receipt: Receipt) -> Outcome:
+    def _outcome(self, live: Live, steps: list[Step], receipt: Receipt) -> Outcome:
         if receipt.state is Committed.DUPLICATE:
             return Outcome()
         if receipt.state is not Committed.ACCEPTED:
@@ -228,9 +246,10 @@ class Sessions:
             # Redis failed over and rewound: this copy is not what the tail holds.
             raise SessionMoved("the call was taken back a little: send again")
         self._metrics.steps.inc()
-        live.stream, live.next_seq = step.stream, receipt.next_seq
+        live.go_on(steps[-1].stream, receipt.next_seq)
+        self._hold(live)
         spoken = live.partial
-        outcome = self._decoding.hear(live, [step])
+        outcome = self._decoding.hear(live, steps)
         if live.partial != spoken:
             self._partials[live.key] = live.partial
         return outcome
@@ -275,29 +294,44 @@ class Sessions:
     def _claim(
         self, key: ChannelKey, step: Step | None, start: CallStart | None, dead: Owner | None
     ) -> Live | Owner:
+        goes_on = isinstance(step, Chunk | Gap)
         rate_hz = step.rate_hz if isinstance(step, Chunk) else 0
-        claim = self._store.claim(key, start, rate_hz=rate_hz, dead=dead)
+        ask = partial(self._store.claim, key, start, rate_hz=rate_hz, dead=dead, goes_on=goes_on)
+        claim = ask()
+        if claim.abandoned and goes_on:
+            ask = partial(ask, resumed=self._resumed(key, claim.abandoned))
+            claim = ask()
         if claim.state is Claimed.SUSPECT:
             # Its tail may have killed its owner: replay such tails one by one, so that
             # only the one that really does is counted.
             with self._suspects:
-                claim = self._store.claim(key, start, rate_hz=rate_hz, suspect=True, dead=dead)
-                return self._own(key, claim, repeats_end=isinstance(step, End))
+                return self._own(key, ask(suspect=True), repeats_end=isinstance(step, End))
         return self._own(key, claim, repeats_end=isinstance(step, End))
+
+    def _resumed(self, key: ChannelKey, call: Abandoned) -> CallResumed:
+        log.info("a call comes back that was given up: call=%s", key.call)
+        return CallResumed(
+            key.tenant, key.call, call.started_at_ms, self._now_ms(), call.generation + 1
+        )
 
     def _own(self, key: ChannelKey, claim: Claim, *, repeats_end: bool = False) -> Live | Owner:
         if claim.owner:
             return claim.owner
-        if claim.state is Claimed.CLOSED and not (repeats_end and claim.stored):
+        is_over = claim.state in {Claimed.CLOSED, Claimed.ABANDONED}
+        if is_over and not (repeats_end and claim.stored):
             raise CallEnded("this call has ended: a new call needs a new id")
         if claim.stored is None:
             raise NotFound("this channel is not known: send its audio first")
         live = self._restored(key, claim, claim.stored)
         self._given_up.discard(key)
         if not live.ended:
-            self._live[key] = live
-            self._metrics.sessions.set(len(self._live))
+            self._hold(live)
         return live
+
+    def _hold(self, live: Live) -> None:
+        if self._live.get(live.key) is not live:
+            self._live[live.key] = live
+            self._metrics.sessions.set(len(self._live))
 
     def _restored(self, key: ChannelKey, claim: Claim, stored: Stored) -> Live:
         if stored.attempts >= POISON_ATTEMPTS:

@@ -8,7 +8,7 @@ goes on with byte-equal utterances.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,6 +21,7 @@ from linewatch.calls import (
     Gap,
     GapReason,
     Missing,
+    Resume,
     Step,
     Utterance,
     Word,
@@ -29,9 +30,11 @@ from linewatch.decoder.recognition.frontend import Frontend, Samples, millisecon
 from linewatch.decoder.recognition.gate import Gate, frame_end
 from linewatch.decoder.recognition.lengths import IDLE_FRAMES, PRE_ROLL_MS, TAIL_MS, UTTERANCE_MS
 from linewatch.decoder.recognition.recognizer import Recognizer, Recognizers
-from linewatch.errors import BadChunk
+from linewatch.decoder.recognition.timeline import Origin, Timeline
 
 _NEVER: Final = 1 << 62
+#: Two rates do not meet at each millisecond: less than this between them is nothing lost.
+_NOTHING_MS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +42,15 @@ class Checkpoint:
     """What must be known to go on from an edge, beside the tail.
 
     ``first_sample`` is where the audio still needed begins (the gate's pre-roll),
-    ``edge_sample`` where the gate begins anew; ``edges`` counts the edges passed,
-    ``index`` the utterances with words in them.
+    ``edge_sample`` where the gate begins anew, both as the sender counts from ``origin`` on;
+    ``edges`` counts the edges passed, ``index`` the utterances with words in them.
     """
 
     first_sample: int = 0
     edge_sample: int = 0
     edges: int = 0
     index: int = 0
+    origin: Origin = Origin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +94,11 @@ class _Speech:
         """Return the words so far."""
         return self._recognizer.partial() if self._recognizer else ""
 
-    def finish(self, rest: Samples) -> tuple[Word, ...]:
-        """Hear *rest*, less than a quantum, and return the words in ms of the call."""
+    def finish(self, rest: Samples, began_ms: int) -> tuple[Word, ...]:
+        """Hear *rest*, less than a quantum, and return the words; *began_ms* is its first's."""
         if self._recognizer is None and not len(rest):
             return ()
         self._heard_by().accept(self._frontend.feed(rest, last=True))
-        began_ms = milliseconds(self.first_sample, self._rate_hz)
         return tuple(
             replace(word, start_ms=began_ms + word.start_ms, end_ms=began_ms + word.end_ms)
             for word in self._heard_by().final()
@@ -134,7 +137,7 @@ class Session:
     Args:
         key: Whose channel it is; a mixed one has no voice gate.
         started_at_ms: When the call's first sample was heard.
-        rate_hz: Samples a second, 8,000 to 48,000.
+        rate_hz: Samples a second that the channel began with, 8,000 to 48,000.
         recognizers: The loaded model.
         checkpoint: Where to go on.
     """
@@ -147,12 +150,14 @@ class Session:
         recognizers: Recognizers,
         checkpoint: Checkpoint = Checkpoint(),
     ) -> None:
-        self.rate_hz: Final = rate_hz
+        self._named_hz = rate_hz
+        self._timeline = Timeline(rate_hz, checkpoint.origin)
         self._key = key
         self._started_at_ms = started_at_ms
         self._recognizers = recognizers
         self._tail: deque[int] = deque()
         self._ended = False
+        self._deaf = False
         self._checkpoint = checkpoint
         self._next = checkpoint.first_sample
         self._heard = _Heard(self._next)
@@ -161,6 +166,11 @@ class Session:
         self._frames = 0
         self._frame_begin = 0
         self._begin_anew()
+
+    @property
+    def rate_hz(self) -> int:
+        """Samples a second, as the channel goes on."""
+        return self._timeline.rate_hz
 
     @property
     def partial(self) -> str:
@@ -177,12 +187,16 @@ class Session:
         """The state after the last edge."""
         return self._checkpoint
 
-    def accept(self, step: Step) -> list[Edge]:
-        """Take the next step and return the edges it passes, in order.
+    def base_of(self, chunk: Chunk) -> int:
+        """Return what must lie at or before *chunk*'s position: as the chunk counts."""
+        if chunk.rate_hz == self.rate_hz:
+            return self._next
+        return chunk.position - self._lost_ms(chunk) * chunk.rate_hz // 1000
 
-        Raises:
-            BadChunk: the chunk has another rate than the session.
-        """
+    def accept(self, step: Step) -> list[Edge]:
+        """Take the next step and return the edges it passes, in order."""
+        if isinstance(step, Resume):
+            return [self._resume(step)]
         if self._ended:
             return []
         if isinstance(step, Chunk):
@@ -194,10 +208,12 @@ class Session:
         return [self._edge(self._next, self._next)]
 
     def _chunk(self, chunk: Chunk) -> list[Edge]:
-        if chunk.rate_hz != self.rate_hz:
-            raise BadChunk(f"this channel has {self.rate_hz} Hz: send no chunk of {chunk.rate_hz}")
         edges = []
-        if chunk.position > self._next:
+        if chunk.rate_hz != self.rate_hz:
+            edges.append(self._change_rate(chunk))
+        elif chunk.position > self._next and self._is_new:
+            edges.append(self._join(chunk.position))
+        elif chunk.position > self._next:
             edges.append(self._gap(chunk.position, GapReason.LOST))
         samples = pcm(chunk.codec, chunk.audio)[max(0, self._next - chunk.position) :]
         self._heard.append(samples)
@@ -209,19 +225,83 @@ class Session:
 
     def _gap(self, position: int, reason: GapReason, *, step_ends: bool = False) -> Edge:
         begin, end = self._next, max(position, self._next)
-        missing = Missing(
-            self._key, self._started_at_ms, begin, self._ms(begin), self._ms(end), reason
-        )
+        away_ms = self._timeline.ms(end) - self._timeline.ms(begin)
+        missing = self._missing(begin, away_ms, reason) if end > begin else None
         if step_ends:
             self._tail.append(end)
-        edge = self._edge(begin, end, missing=missing if end > begin else None)
-        self._next = end
-        self._heard = _Heard(end)
+        edge = self._edge(begin, end, missing=missing)
+        self._go_on(end)
         return edge
+
+    def _missing(self, begin: int, away_ms: int, reason: GapReason) -> Missing:
+        sample, start_ms = self._timeline.sample(begin), self._timeline.ms(begin)
+        return Missing(self._key, self._started_at_ms, sample, start_ms, start_ms + away_ms, reason)
+
+    def _go_on(self, position: int) -> None:
+        self._next = position
+        self._heard = _Heard(position)
+
+    @property
+    def _is_new(self) -> bool:
+        """Whether nothing was told of this channel: it may begin anywhere in its call."""
+        return self._checkpoint == Checkpoint() and self._next == 0
+
+    def _join(self, position: int) -> Edge:
+        edge = self._edge(self._next, position)
+        self._go_on(position)
+        return edge
+
+    def _resume(self, step: Resume) -> Edge:
+        self._ended = False
+        self._tail.append(self._next)
+        return self._begin_count(step.position, self.rate_hz, step.away_ms, step.reason)
+
+    def _change_rate(self, chunk: Chunk) -> Edge:
+        lost_ms = self._lost_ms(chunk)
+        return self._begin_count(chunk.position, chunk.rate_hz, lost_ms, GapReason.LOST)
+
+    def _lost_ms(self, chunk: Chunk) -> int:
+        """Return how much lies between what was heard and a chunk of another rate.
+
+        One that counts from anew goes on where the last one ended.
+        """
+        lost_ms = chunk.position * 1000 // chunk.rate_hz - self._next * 1000 // self.rate_hz
+        return lost_ms if lost_ms >= _NOTHING_MS else 0
+
+    def _begin_count(self, position: int, rate_hz: int, away_ms: int, reason: GapReason) -> Edge:
+        """Go on with another count of samples, *away_ms* after the last one ended."""
+        begin = self._next
+        origin = self._timeline.after(begin, away_ms, position, rate_hz)
+        missing = self._missing(begin, away_ms, reason) if away_ms else None
+        # Their positions are the old count's; none of them is needed any more.
+        self._tail = deque([0] * len(self._tail))
+        edge = self._edge(begin, position, missing=missing, origin=origin)
+        self._go_on(position)
+        return edge
+
+    def park(self) -> Edge:
+        """Pass an edge here, with the words so far: whoever goes on needs no tail."""
+        return self._edge(self._next, self._next)
+
+    def pass_over(self, steps: Sequence[Step]) -> Edge:
+        """Pass one edge behind *steps*, the whole tail, without hearing them."""
+        before, begin_ms = self._checkpoint, self._timeline.ms(self._checkpoint.first_sample)
+        begin = self._timeline.sample(before.first_sample)
+        self._deaf = True
+        for step in steps:
+            self.accept(step)
+        end_ms = self._timeline.ms(self._next)
+        missing = Missing(
+            self._key, self._started_at_ms, begin, begin_ms, end_ms, GapReason.UNDECODABLE
+        )
+        origin = self._checkpoint.origin
+        after = Checkpoint(self._next, self._next, before.edges + 1, before.index, origin)
+        skipped = missing if end_ms > begin_ms else None
+        return Edge(after, None, skipped, drop=len(steps), ended=self._ended)
 
     def _advance(self) -> Iterator[Edge]:
         """Pass every boundary of a frame or a quantum that was reached, in order."""
-        while True:
+        while not self._deaf:
             frame = self._frame_end()
             quantum = self._speech.next_end if self._speech else _NEVER
             if min(frame, quantum) > self._next:
@@ -252,7 +332,8 @@ class Session:
     def _is_long(self, end: int) -> bool:
         assert self._speech
         spoken, tail = end - self._speech.first_sample, end - self._checkpoint.first_sample
-        return self._ms(spoken) >= UTTERANCE_MS or self._ms(tail) >= TAIL_MS
+        limits = ((spoken, UTTERANCE_MS), (tail, TAIL_MS))
+        return any(milliseconds(samples, self.rate_hz) >= most for samples, most in limits)
 
     def _edge(
         self,
@@ -261,6 +342,7 @@ class Session:
         *,
         first_sample: int | None = None,
         missing: Missing | None = None,
+        origin: Origin | None = None,
     ) -> Edge:
         utterance = self._finish(at)
         self._checkpoint = Checkpoint(
@@ -268,20 +350,25 @@ class Session:
             go_on_at,
             self._checkpoint.edges + 1,
             self._checkpoint.index + (utterance is not None),
+            origin or self._checkpoint.origin,
         )
+        self._timeline = Timeline(self._named_hz, self._checkpoint.origin)
         self._begin_anew()
         return Edge(self._checkpoint, utterance, missing, self._drop(), self._ended)
 
     def _finish(self, at: int) -> Utterance | None:
         speech, self._speech = self._speech, None
-        words = speech.finish(self._heard.cut(speech.fed_to, at)) if speech else ()
-        if not speech or not words:
+        if not speech or self._deaf:
+            return None
+        began_ms = self._timeline.ms(speech.first_sample)
+        words = speech.finish(self._heard.cut(speech.fed_to, at), began_ms)
+        if not words:
             return None
         return Utterance(
             key=self._key,
             started_at_ms=self._started_at_ms,
             index=self._checkpoint.index,
-            first_sample=speech.first_sample,
+            first_sample=self._timeline.sample(speech.first_sample),
             start_ms=words[0].start_ms,
             end_ms=max(words[0].start_ms, words[-1].end_ms),
             text=" ".join(word.text for word in words),
@@ -314,6 +401,3 @@ class Session:
         while self._tail and self._tail[0] <= self._checkpoint.first_sample:
             self._tail.popleft()
         return before - len(self._tail)
-
-    def _ms(self, samples: int) -> int:
-        return milliseconds(samples, self.rate_hz)

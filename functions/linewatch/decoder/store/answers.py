@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
-from linewatch.calls import ChannelKey, Step, Utterance
+from linewatch.calls import ChannelKey, EndReason, Step, Utterance
 from linewatch.decoder.recognition.session import Checkpoint
+from linewatch.decoder.recognition.timeline import Origin, Timeline
+
+#: The states of a channel in its call's hash; any other is why it ended.
+AWAITED: Final = "awaited"
+OPEN: Final = "open"
 
 
 class Claimed(StrEnum):
-    """What became of a claim."""
+    """What became of a claim; an abandoned call may come back, a closed one may not."""
 
     CLOSED = "closed"
+    ABANDONED = "abandoned"
     ABSENT = "absent"
     OWNED = "owned"
     SUSPECT = "suspect"
@@ -47,7 +53,11 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A session as Redis holds it; its owner changed *moves* times."""
+    """A session as Redis holds it; its owner changed *moves* times.
+
+    *rate_hz* is what the channel began with. Nothing came for *away_ms*, as its claim found out;
+    it may be *parked* since: then its words were told and its tail is empty.
+    """
 
     epoch: int
     stream: str
@@ -59,16 +69,36 @@ class Stored:
     moves: int
     ended: str
     checkpoint: Checkpoint
+    parked: bool = False
+    paused: bool = False
+    away_ms: int = 0
+
+    @property
+    def timeline(self) -> Timeline:
+        """The call's times as the sender counts its samples now."""
+        return Timeline(self.rate_hz, self.checkpoint.origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """A call that was given up: it came back *generation* times before."""
+
+    started_at_ms: int
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The answer to a claim: *stored* and *tail* if it is ours now, *owner* if another's."""
+    """The answer to a claim: *stored* and *tail* if it is ours now, *owner* if another's.
+
+    *abandoned* tells of a call that was given up and may come back.
+    """
 
     state: Claimed
     stored: Stored | None = None
     tail: tuple[Step, ...] = ()
     owner: Owner | None = None
+    abandoned: Abandoned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +109,6 @@ class Receipt:
     next_seq: int
     next_position: int
     before: int
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A channel that got no step for a while."""
-
-    idle_s: float
-    paused: bool
-    ended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,41 +144,62 @@ def stored_of(fields: Mapping[str, str]) -> Stored | None:
         moves=int(fields.get("moves", 0)),
         stream=fields["stream"],
         ended=fields["ended"],
-        checkpoint=Checkpoint(*(int(fields[name]) for name in edge)),
+        checkpoint=Checkpoint(**{name: int(fields[name]) for name in edge}, origin=_origin(fields)),
+        parked=fields.get("parked") == "1",
+        paused=fields.get("paused") == "1",
+        away_ms=int(fields.get("away_ms", 0)),
     )
 
 
-def ended_of(
-    tenant: str, call: str, facts: Mapping[str, str], given_up: Collection[ChannelKey]
-) -> dict[ChannelKey, str] | None:
-    """Return why each channel of a call ended that was begun; none if it may not be closed."""
-    states = {
-        ChannelKey.of(tenant, call, name.removeprefix("ch:")): state
-        for name, state in facts.items()
-        if name.startswith("ch:")
-    }
-    awaited = {key for key, state in states.items() if state == "awaited"}
-    waits = "open" in states.values() or not awaited.issubset(given_up)
-    if waits or not states or "closed" in facts:
-        return None
-    return {key: state for key, state in states.items() if key not in awaited}
+def _origin(fields: Mapping[str, str]) -> Origin:
+    position, sample, ms, rate_hz = map(int, (fields.get("origin") or "0 0 0 0").split())
+    return Origin(position, sample, ms, rate_hz)
 
 
-def waiting_of(
-    session: Sequence[bytes | str | None], call: Sequence[bytes | str | None], idle_s: float
-) -> Waiting | None:
-    """Read how a channel waits: *session* is paused and ended, *call* closed, state and refused.
+def origin_text(origin: Origin) -> str:
+    """Return *origin* as a session holds it; empty where the sender counts from the beginning."""
+    return "" if origin == Origin() else " ".join(map(str, astuple(origin)))
 
-    One that was announced and never sent waits as a paused one does, unless it was refused: who
-    was tries again soon, or never.
-    """
-    paused, ended = session
-    closed, state, refused = call
-    if paused is not None:
-        return Waiting(idle_s, paused == b"1", bool(ended))
-    if closed or state != b"awaited":
-        return None
-    return Waiting(idle_s, paused=not refused, ended=True)
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What the store knows of a call: the *states* of its channels, whether it is *closed*."""
+
+    states: Mapping[ChannelKey, str]
+    started_at_ms: int | None
+    generation: int
+    closed: bool
+
+    @classmethod
+    def of(cls, tenant: str, call: str, fields: Mapping[str, str]) -> CallFacts:
+        """Read the fields of a call's hash."""
+        states = {
+            ChannelKey.of(tenant, call, name.removeprefix("ch:")): state
+            for name, state in fields.items()
+            if name.startswith("ch:")
+        }
+        started_at_ms = fields.get("started_at_ms")
+        return cls(
+            states,
+            None if started_at_ms is None else int(started_at_ms),
+            int(fields.get("generation", 0)),
+            "closed" in fields,
+        )
+
+    @property
+    def begun(self) -> dict[ChannelKey, str]:
+        """The channels that were heard, or ended unheard, and their states."""
+        return {key: state for key, state in self.states.items() if state != AWAITED}
+
+    @property
+    def reason(self) -> EndReason:
+        """Why the call ended: one abandoned channel makes it an abandoned one."""
+        return EndReason(min(self.begun.values(), default=EndReason.ABANDONED))
+
+    @property
+    def waits(self) -> bool:
+        """Whether a channel is open, or announced and may still come."""
+        return bool({AWAITED, OPEN}.intersection(self.states.values()))
 
 
 def final_of(utterance: Utterance) -> dict[str, Any]:

@@ -6,11 +6,12 @@ import struct
 from hashlib import blake2b
 from typing import Final
 
-from linewatch.calls import Chunk, Codec, End, EndReason, Gap, GapReason, Step, span
+from linewatch.calls import Chunk, Codec, End, EndReason, Gap, GapReason, Resume, Step, span
 
-# kind, codec or reason, rate, seq (a gap: from_seq), next_seq, position, bytes of the stream's name
+# kind, codec or reason, rate (of a resume: ms away), seq (a gap: from_seq), next_seq, position,
+# bytes of the stream's name
 _HEAD: Final = struct.Struct(">BBIQQQB")
-_CHUNK, _GAP, _END = range(3)
+_CHUNK, _GAP, _END, _RESUME = range(4)
 _CODECS: Final = tuple(Codec)
 _GAP_REASONS: Final = tuple(GapReason)
 _END_REASONS: Final = tuple(EndReason)
@@ -27,6 +28,10 @@ def pack(step: Step) -> bytes:
         reason = _GAP_REASONS.index(step.reason)
         head = (_GAP, reason, 0, *span(step), step.position)
         return _HEAD.pack(*head, len(stream)) + stream
+    if isinstance(step, Resume):
+        reason = _GAP_REASONS.index(step.reason)
+        head = (_RESUME, reason, step.away_ms, *span(step), step.position)
+        return _HEAD.pack(*head, len(stream)) + stream
     reason = _END_REASONS.index(step.reason)
     return _HEAD.pack(_END, reason, 0, *span(step), 0, len(stream)) + stream
 
@@ -40,6 +45,8 @@ def unpack(packed: bytes) -> Step:
         return Chunk(seq, position, stream, _CODECS[which], rate_hz, body)
     if kind == _GAP:
         return Gap(seq, next_seq, position, stream, _GAP_REASONS[which])
+    if kind == _RESUME:
+        return Resume(seq, position, stream, rate_hz, _GAP_REASONS[which])
     return End(seq, stream, _END_REASONS[which])
 
 

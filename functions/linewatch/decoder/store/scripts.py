@@ -14,7 +14,7 @@ from redis.exceptions import NoScriptError
 
 from linewatch.serving.breaker import Breaker
 
-NAMES: Final = ("claim", "commit", "edge", "close", "announce", "own")
+NAMES: Final = ("claim", "commit", "edge", "close", "announce", "own", "tick")
 Part = str | bytes | int
 _LUA: Final = Path(__file__).with_name("lua")
 

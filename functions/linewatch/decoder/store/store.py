@@ -7,26 +7,32 @@ at its next write. See ``lua/`` for the scripts and `linewatch.keys` for the key
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, Final, Self, cast
+from typing import Any, Final, NamedTuple, Self, cast
 
 import redis
 
 from linewatch import keys
 from linewatch.calls import (
     CallEnd,
+    CallResumed,
     CallStart,
     Channel,
     ChannelKey,
     EndReason,
     Gap,
+    Resume,
     Step,
 )
 from linewatch.decoder.recognition.session import Edge
 from linewatch.decoder.store import packed_steps
 from linewatch.decoder.store.answers import (
+    AWAITED,
+    OPEN,
+    Abandoned,
+    CallFacts,
     Claim,
     Claimed,
     Committed,
@@ -35,11 +41,9 @@ from linewatch.decoder.store.answers import (
     Pressure,
     Receipt,
     Stored,
-    Waiting,
-    ended_of,
     final_of,
+    origin_text,
     stored_of,
-    waiting_of,
 )
 from linewatch.decoder.store.scripts import Part, Scripts
 from linewatch.errors import NewerCheckpoint, StoreUnavailable
@@ -49,6 +53,7 @@ from linewatch.events import (
     Record,
     call_ended,
     call_gap,
+    call_resumed,
     call_started,
     partition_of,
     to_record,
@@ -56,8 +61,13 @@ from linewatch.events import (
 )
 
 #: What a checkpoint of this code looks like; a newer one is refused, never guessed at.
-VERSION: Final = 1
+VERSION: Final = 2
 TIMEOUT_S: Final = 0.4
+#: A tick counts so much at the most: a store that was away, or a clock that was set, is no time
+#: in which a sender was silent.
+_LONGEST_TICK_MS: Final = 3000
+#: So many idle channels, and quiet calls, are looked at in one turn.
+_MOST_AT_ONCE: Final = 200
 _SESSION_KEYS: Final = (keys.session, keys.tail, keys.taken, keys.finals)
 
 
@@ -73,12 +83,25 @@ def _text(found: object) -> str:
     return found.decode() if isinstance(found, bytes) else str(found)
 
 
+def _texts(found: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in found.items()}
+
+
 def _pairs(flat: Sequence[bytes]) -> dict[str, str]:
     return {_text(flat[i]): _text(flat[i + 1]) for i in range(0, len(flat), 2)}
 
 
 def _flat(record: Record) -> list[Part]:
     return [part for pair in record.fields().items() for part in pair]
+
+
+class _Counted(NamedTuple):
+    """What was counted over all channels of a call."""
+
+    chunks: int
+    utterances: int
+    gaps: int
+    length_ms: int
 
 
 class Store:
@@ -111,6 +134,8 @@ class Store:
         rate_hz: int = 0,
         suspect: bool = False,
         dead: Owner | None = None,
+        goes_on: bool = False,
+        resumed: CallResumed | None = None,
     ) -> Claim:
         """Find the session's owner, or become it.
 
@@ -120,11 +145,15 @@ class Store:
             rate_hz: The rate of a session that is made.
             suspect: Take it even if its last owner died while decoding it.
             dead: An owner that cannot be reached; taken from it if nothing changed.
+            goes_on: Whether a channel that was given up with its call goes on...
+            resumed: ...and given where the call itself comes back.
 
         Raises:
             NewerCheckpoint: newer code wrote the session.
         """
         record = _flat(to_record(call_started(start))) if start else []
+        if resumed:
+            record = _flat(to_record(call_resumed(resumed)))
         answer = self._run(
             "claim",
             [
@@ -133,10 +162,15 @@ class Store:
                 keys.call(key.tenant, key.call),
                 keys.SESSIONS,
                 keys.outbox(partition_of(key.call)),
+                keys.CLOCK,
+                keys.QUIET,
+                keys.finals(key),
             ],
             [self.pod, keys.member(key), VERSION, int(start is not None), int(suspect)],
             [dead.pod if dead else "", dead.epoch if dead else 0, rate_hz],
-            [start.started_at_ms if start else 0, str(key.channel), *record],
+            [start.started_at_ms if start else 0, str(key.channel)],
+            [keys.call_member(key.tenant, key.call), resumed.generation if resumed else 0],
+            [int(goes_on), *record],
         )
         return self._claim(Claimed(_text(answer[0])), _pairs(answer[1]), answer[2])
 
@@ -149,26 +183,64 @@ class Store:
         if state is Claimed.OWNED:
             owner = Owner(fields["owner"], int(fields["epoch"]), fields["address"])
             return Claim(state, owner=owner)
+        if state is Claimed.ABANDONED:
+            numbers = (int(fields[name]) for name in ("started_at_ms", "generation"))
+            return Claim(state, abandoned=Abandoned(*numbers))
         return Claim(state, stored_of(fields), tuple(packed_steps.unpack(each) for each in tail))
 
-    def commit(self, key: ChannelKey, epoch: int, step: Step) -> Receipt:
-        """Append *step* to the tail if it is the next one and the session still ours."""
+    def commit(
+        self,
+        key: ChannelKey,
+        epoch: int,
+        step: Step,
+        *,
+        resume: Resume | None = None,
+        base: int | None = None,
+    ) -> Receipt:
+        """Append *step* to the tail if it is the next one and the session still ours.
+
+        Args:
+            key: Whose step.
+            epoch: The session's, as it was claimed.
+            step: The step.
+            resume: Put before it, and taken with it or not at all.
+            base: Where the channel stands as *step* counts, if that is another count.
+        """
         packed = packed_steps.pack(step)
         kind, seq, after, position, end_position = packed_steps.numbers(step)
         paused = isinstance(step, Gap) and step.reason == "paused"
         answer = self._run(
             "commit",
-            [keys.session(key), keys.tail(key), keys.taken(key), keys.SESSIONS],
+            [
+                *(keys.session(key), keys.tail(key), keys.taken(key), keys.SESSIONS),
+                *(keys.CLOCK, keys.call(key.tenant, key.call)),
+            ],
             [epoch, kind, step.stream, seq, after, position, end_position, packed],
             [packed_steps.fingerprint(packed), keys.member(key), int(paused)],
+            [packed_steps.pack(resume) if resume else "", "" if base is None else base],
+            [str(key.channel), VERSION],
         )
         return Receipt(Committed(_text(answer[0])), *map(int, answer[1:]))
 
-    def pass_edge(self, key: ChannelKey, epoch: int, edge: Edge, end_reason: str = "") -> bool:
+    def pass_edge(
+        self,
+        key: ChannelKey,
+        epoch: int,
+        edge: Edge,
+        end_reason: str = "",
+        park_after_s: float | None = None,
+    ) -> bool:
         """Move the session on past *edge* and put its events into the outbox.
 
+        Args:
+            key: Whose edge.
+            epoch: The session's, as it was claimed.
+            edge: The edge.
+            end_reason: Why the channel ends with it; empty if it goes on.
+            park_after_s: Given to park the session, if no step came for so long.
+
         Returns:
-            Whether the session is still this pod's.
+            Whether the session is still this pod's, and may be parked.
         """
         events = [utterance_final(edge.utterance)] if edge.utterance else []
         events += [call_gap(edge.missing)] if edge.missing else []
@@ -182,13 +254,16 @@ class Store:
                 keys.finals(key),
                 keys.call(key.tenant, key.call),
                 keys.outbox(partition_of(key.call)),
+                *(keys.SESSIONS, keys.CLOCK, keys.QUIET),
             ],
             [epoch, after.edges - 1, after.first_sample, after.edge_sample, after.index, edge.drop],
             [json.dumps(final_of(edge.utterance)) if edge.utterance else "", end_reason],
-            [str(key.channel), int(edge.missing is not None), *map(len, records), -1],
+            [str(key.channel), int(edge.missing is not None), origin_text(after.origin), VERSION],
+            ["" if park_after_s is None else round(park_after_s * 1000), keys.member(key)],
+            [keys.call_member(key.tenant, key.call), *map(len, records), -1],
             [part for record in records for part in record],
         )
-        return _text(answer) != "moved"
+        return _text(answer) not in ("moved", "alive")
 
     def prove(self, key: ChannelKey, epoch: int) -> None:
         """Note that the session's tail was decoded without killing anybody."""
@@ -209,7 +284,7 @@ class Store:
         """Return the session without touching it."""
         with _answering():
             found = cast("dict[bytes, bytes]", self._redis.hgetall(keys.session(key)))
-        return stored_of({_text(name): _text(value) for name, value in found.items()})
+        return stored_of(_texts(found))
 
     def is_owned(self, key: ChannelKey) -> bool:
         """Tell whether a living pod owns the session."""
@@ -226,30 +301,75 @@ class Store:
             pipe.expire(name, keys.TOMBSTONE_EXPIRES_S)
             pipe.execute()
 
+    def tick(self) -> None:
+        """Let the store's clock go on; see ``lua/tick.lua``."""
+        self._run("tick", [keys.CLOCK], [_LONGEST_TICK_MS])
+
     def idle(self, for_s: float) -> list[ChannelKey]:
-        """Return the channels that got no step for so long, by Redis' clock."""
+        """Return the channels that got no step for so long, and were not parked yet."""
+        return [keys.of_member(name) for name in self._since(keys.SESSIONS, for_s)]
+
+    def quiet(self, for_s: float) -> list[tuple[str, str]]:
+        """Return tenant and id of the calls of which no channel was heard for so long."""
+        return [keys.of_call_member(name) for name in self._since(keys.QUIET, for_s)]
+
+    def _since(self, index: str, for_s: float) -> list[str]:
         with _answering():
             before_ms = self._clock_ms() - round(for_s * 1000)
-            found = cast("list[bytes]", self._redis.zrangebyscore(keys.SESSIONS, "-inf", before_ms))
-        return [keys.of_member(_text(name)) for name in found]
-
-    def waiting(self, key: ChannelKey) -> Waiting | None:
-        """Tell how a channel waits; none and no more in the index if it is no more."""
-        call, channel = keys.call(key.tenant, key.call), key.channel
-        with _answering():
-            session = self._redis.hmget(keys.session(key), "paused", "ended")
-            facts = self._redis.hmget(call, "closed", f"ch:{channel}", f"refused:{channel}")
-            last_ms = self._redis.zscore(keys.SESSIONS, keys.member(key))
-            waits = None
-            if last_ms is not None:
-                waits = waiting_of(session, facts, (self._clock_ms() - last_ms) / 1000)
-            if waits is None:
-                self._redis.zrem(keys.SESSIONS, keys.member(key))
-        return waits
+            found = self._redis.zrangebyscore(index, "-inf", before_ms, 0, _MOST_AT_ONCE)
+        return [_text(name) for name in cast("list[bytes]", found)]
 
     def _clock_ms(self) -> int:
+        ticked = cast("bytes | None", self._redis.hget(keys.CLOCK, "ms"))
+        if ticked:
+            return int(ticked)
         seconds, micros = self._redis.time()
         return seconds * 1000 + micros // 1000
+
+    def forget_idle(self, key: ChannelKey) -> None:
+        """Look no more after a channel that is no more."""
+        with _answering():
+            self._redis.zrem(keys.SESSIONS, keys.member(key))
+
+    def abandon(
+        self, tenant: str, call: str, now_ms: int, *, quiet_s: float, paused_s: float
+    ) -> bool:
+        """Close a call as abandoned if none of its channels was heard for long enough.
+
+        Args:
+            tenant: Whose call.
+            call: Its id.
+            now_ms: The time.
+            quiet_s: After which it is given up...
+            paused_s: ...or then, if its sender said that it paused, or never sent.
+        """
+        facts = self._facts(tenant, call)
+        with _answering(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hget(keys.call(tenant, call), "refused")
+            for key in facts.begun:
+                pipe.hget(keys.session(key), "paused")
+            refused, *paused = pipe.execute()
+        waits = b"1" in paused or not (facts.begun or refused)
+        return self._close(
+            *(tenant, call, now_ms, facts, EndReason.ABANDONED),
+            quiet_s=paused_s if waits else quiet_s,
+            look_again_s=quiet_s,
+        )
+
+    def end_unheard(self, key: ChannelKey) -> bool:
+        """End a channel of which nothing was heard; tell whether its call is known."""
+        call = keys.call(key.tenant, key.call)
+        channel = f"ch:{key.channel}"
+        with _answering(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.exists(call)
+            pipe.hexists(call, "closed")
+            pipe.hget(call, channel)
+            pipe.hget(keys.session(key), "stream")
+            known, closed, state, stream = pipe.execute()
+            unheard = not stream and state in (None, AWAITED.encode(), OPEN.encode())
+            if known and not closed and unheard:
+                self._redis.hset(call, channel, str(EndReason.HANGUP))
+        return bool(known)
 
     def announce(self, start: CallStart, channels: Sequence[Channel]) -> tuple[int, int]:
         """Announce a call: (1 new, 0 known, -1 closed) and when it started."""
@@ -259,69 +379,95 @@ class Store:
             [
                 keys.call(start.tenant, start.call),
                 keys.outbox(partition_of(start.call)),
-                keys.SESSIONS,
+                *(keys.QUIET, keys.CLOCK),
             ],
-            [start.started_at_ms, keys.TOMBSTONE_EXPIRES_S, len(channels), *map(str, channels)],
-            [keys.member(ChannelKey(start.tenant, start.call, each)) for each in channels],
+            [start.started_at_ms, keys.call_member(start.tenant, start.call)],
+            [keys.TOMBSTONE_EXPIRES_S, len(channels), *map(str, channels)],
             record,
         )
         return int(answer[0]), int(answer[1])
 
     def close(
-        self, tenant: str, call: str, now_ms: int, given_up: Collection[ChannelKey] = ()
+        self,
+        tenant: str,
+        call: str,
+        now_ms: int,
+        *,
+        reason: EndReason | None = None,
     ) -> bool:
         """Publish ``call.ended``, once, if no channel is open; leave the tombstone.
 
-        An announced channel that never sent keeps the call open, unless it is *given_up*.
+        An announced channel that never sent keeps the call open, unless a *reason* is given.
         """
+        facts = self._facts(tenant, call)
+        if facts.waits and not reason:
+            return False
+        return self._close(tenant, call, now_ms, facts, reason)
+
+    def _facts(self, tenant: str, call: str) -> CallFacts:
         with _answering():
             found = cast("dict[bytes, bytes]", self._redis.hgetall(keys.call(tenant, call)))
-        facts = {_text(name): _text(value) for name, value in found.items()}
-        ended = ended_of(tenant, call, facts, given_up)
-        if ended is None:
+        return CallFacts.of(tenant, call, _texts(found))
+
+    def _close(
+        self,
+        tenant: str,
+        call: str,
+        now_ms: int,
+        facts: CallFacts,
+        reason: EndReason | None,
+        *,
+        quiet_s: float = 0,
+        look_again_s: float = 0,
+    ) -> bool:
+        if facts.closed or facts.started_at_ms is None:
+            with _answering():
+                self._redis.zrem(keys.QUIET, keys.call_member(tenant, call))
             return False
-        end = self._count(tenant, call, int(facts["started_at_ms"]), ended)
-        names = [name(key) for key in ended for name in _SESSION_KEYS]
+        begun = facts.begun
+        counted = self._count(facts, max(0, now_ms - facts.started_at_ms))
+        end = CallEnd(
+            tenant=tenant,
+            call=call,
+            started_at_ms=facts.started_at_ms,
+            ended_at_ms=facts.started_at_ms + counted.length_ms,
+            reason=reason or facts.reason,
+            chunks=counted.chunks,
+            utterances=counted.utterances,
+            gaps=counted.gaps,
+            generation=facts.generation,
+        )
+        names = [name(key) for key in begun for name in _SESSION_KEYS]
         answer = self._run(
             "close",
-            [keys.call(tenant, call), keys.outbox(partition_of(call)), keys.SESSIONS, *names],
-            [now_ms, keys.TOMBSTONE_EXPIRES_S, keys.ENDED_SESSION_EXPIRES_S, len(ended)],
-            [str(key.channel) for key in ended],
-            [keys.member(key) for key in ended],
+            [
+                *(keys.call(tenant, call), keys.outbox(partition_of(call)), keys.SESSIONS),
+                *(keys.QUIET, keys.CLOCK, *names),
+            ],
+            [now_ms, keys.TOMBSTONE_EXPIRES_S, keys.ENDED_SESSION_EXPIRES_S],
+            [round(quiet_s * 1000), round(look_again_s * 1000), keys.call_member(tenant, call)],
+            [len(begun), *(str(key.channel) for key in begun)],
+            [keys.member(key) for key in begun],
             _flat(to_record(call_ended(end))),
         )
         return bool(answer)
 
-    def _count(
-        self, tenant: str, call: str, started_at_ms: int, ended: Mapping[ChannelKey, str]
-    ) -> CallEnd:
-        names = ("chunks", "index", "gaps", "next_position", "rate_hz")
+    def _count(self, facts: CallFacts, waited_ms: int) -> _Counted:
+        """Count over all channels; a call in which nobody was heard lasted *waited_ms*."""
+        names = ("chunks", "index", "gaps")
         with _answering(), self._redis.pipeline(transaction=False) as pipe:
-            for key in ended:
-                pipe.hmget(keys.session(key), names)
-            rows = [[int(cell or 0) for cell in row] for row in pipe.execute()]
-        lengths_ms = [position * 1000 // (rate or 1) for *_, position, rate in rows]
-        reasons = sorted(ended.values()) or [EndReason.ABANDONED]
-        return CallEnd(
-            tenant=tenant,
-            call=call,
-            started_at_ms=started_at_ms,
-            ended_at_ms=started_at_ms + max(lengths_ms, default=0),
-            reason=EndReason(reasons[0]),
-            chunks=sum(row[0] for row in rows),
-            utterances=sum(row[1] for row in rows),
-            gaps=sum(row[2] for row in rows),
-        )
+            for key in facts.begun:
+                pipe.hgetall(keys.session(key))
+            rows = [_texts(found) for found in pipe.execute()]
+        heard = [stored for row in rows if (stored := stored_of(row))]
+        ends_ms = [stored.timeline.ms(stored.next_position) for stored in heard]
+        chunks, utterances, gaps = (sum(int(row.get(name, 0)) for row in rows) for name in names)
+        return _Counted(chunks, utterances, gaps, max(ends_ms, default=waited_ms))
 
     def channels(self, tenant: str, call: str) -> list[ChannelKey]:
-        """Return the channels of a call that were opened and have not ended."""
-        with _answering():
-            found = cast("dict[bytes, bytes]", self._redis.hgetall(keys.call(tenant, call)))
-        return [
-            ChannelKey.of(tenant, call, _text(name).removeprefix("ch:"))
-            for name, state in found.items()
-            if name.startswith(b"ch:") and state == b"open"
-        ]
+        """Return the channels of a call that have not ended: open, or announced."""
+        states = self._facts(tenant, call).states
+        return [key for key, state in states.items() if state in (OPEN, AWAITED)]
 
     def alias(
         self, tenant: str, name: str, call: str, expires_s: int, *, anew: bool = False

@@ -16,7 +16,7 @@ from linewatch.decoder.store.answers import Pod as Seen
 from linewatch.decoder.store.store import Store
 from linewatch.errors import StoreUnavailable
 from tests.linewatch.decoder import pods
-from tests.linewatch.decoder.pods import AGENT, CUSTOMER, NOW_MS, STEPS, chunk, told
+from tests.linewatch.decoder.pods import AGENT, CUSTOMER, NOW_MS, STEPS, aged, chunk, told
 from tests.support.waiting import eventually
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -33,6 +33,7 @@ def keeper_of(home, placing=None, tidy=()):
         facts=Facts(f"http://{home.name}", "d1", 60, NOW_MS),
         now_ms=lambda: NOW_MS,
         idle_s=30,
+        abandon_s=300,
         paused_s=3600,
         tidy=tidy,
     )
@@ -52,11 +53,6 @@ def _home(redis_url):
 @pytest.fixture(name="keeper")
 def _keeper(home):
     return keeper_of(home)
-
-
-def aged(client, key, by_s):
-    """Let a channel's last step lie *by_s* further back."""
-    client.zincrby(keys.SESSIONS, -1000 * by_s, keys.member(key))
 
 
 @pytest.fixture(name="silent")
@@ -211,123 +207,51 @@ def test_partials_are_shown(home, keeper, client):
             break
     keeper.show_partials()
     assert client.get(name) == spoken
-    home.sessions.abandon(AGENT)
+    home.park(AGENT)
     keeper.show_partials()
     assert not client.exists(name)
     keeper.show_partials()
 
 
-class TestReap:
-    """Channels to which nobody came back."""
+class TestPark:
+    """Channels on which nothing comes."""
 
-    def test_silent_channel_ends(self, home, keeper, client, redis_url):
-        """A channel without a step for 30 s is flushed, ended as abandoned, and so is its call."""
+    def test_silent_channel_is_parked(self, home, keeper, client, redis_url):
+        """After 30 s without a step the words are told and the memory is freed; nothing ends."""
         for step in STEPS[:20]:
             home.take(AGENT, step)
         aged(client, AGENT, 31)
         keeper.reap()
-        assert home.store.peek(AGENT).ended == "abandoned"
-        assert [name[2] for name in told(redis_url, "ended")] == ["ended"]
+        assert home.store.peek(AGENT).parked
         assert len(told(redis_url, "utterance")) > 1
-        assert client.zcard(keys.SESSIONS) == 0
-        assert len(home.sessions) == 0
+        assert told(redis_url, "ended") == []
+        assert client.zcard(keys.SESSIONS) == len(home.sessions) == 0
 
     def test_live_channel_stays(self, home, keeper, client):
         """A channel that got a step 29 s ago stays."""
         home.take(AGENT, STEPS[0])
         aged(client, AGENT, 29)
         keeper.reap()
-        assert not home.store.peek(AGENT).ended
-
-    @pytest.mark.parametrize(("away_s", "ended"), [(31, ""), (3500, ""), (3601, "abandoned")])
-    def test_paused_channel_waits(self, home, keeper, client, away_s, ended):
-        """A channel whose sender said that it paused stays for an hour."""
-        home.take(AGENT, STEPS[0])
-        home.take(AGENT, Gap(1, 2, 2000, "s1", GapReason.PAUSED))
-        aged(client, AGENT, away_s)
-        keeper.reap()
-        assert home.store.peek(AGENT).ended == ended
+        assert AGENT in home.sessions
 
     def test_dead_pods_channel(self, home, client, redis_url):
-        """Another pod ends the channels of a pod that is gone."""
+        """Another pod parks the channels of a pod that is gone."""
         for step in STEPS[:20]:
             home.take(AGENT, step)
         home.killed()
         aged(client, AGENT, 31)
         keeper_of(pods.Pod(redis_url, "pod-b")).reap()
-        assert home.store.peek(AGENT).ended == "abandoned"
-        assert told(redis_url, "ended")
+        assert home.store.peek(AGENT).parked
 
     def test_living_pods_channel(self, home, client, redis_url):
-        """What a living pod owns is its own to end."""
+        """What a living pod owns is its own to park."""
         home.take(AGENT, STEPS[0])
         aged(client, AGENT, 31)
         keeper_of(pods.Pod(redis_url, "pod-b")).reap()
-        assert not home.store.peek(AGENT).ended
+        assert not home.store.peek(AGENT).parked
 
-    def test_ended_waits_for_other(self, home, silent):
-        """A channel that ended waits for the call's other one, whose silence ends the call."""
-        home.take(CUSTOMER, chunk())
-        for step in STEPS:
-            home.take(AGENT, step)
-        assert silent(AGENT, 100) == []
-        assert len(silent(CUSTOMER, 100)) == 1
-
-    def test_awaited_channel_never_came(self, home, keeper, client, redis_url):
-        """A call whose announced second channel never came ends when the first one did."""
-        home.store.announce(pods.START, [AGENT.channel, CUSTOMER.channel])
-        for step in STEPS:
-            home.take(AGENT, step)
-        assert told(redis_url, "ended") == []
-        for key in (AGENT, CUSTOMER):
-            aged(client, key, 31)
-        keeper.reap()
-        assert len(told(redis_url, "ended")) == 1
-
-    def test_announced_call_never_came(self, home, keeper, client, redis_url):
-        """A call that was announced and never heard ends after an hour, with nothing in it."""
-        home.store.announce(pods.START, [AGENT.channel, CUSTOMER.channel])
-        for away_s, ended, left in ((3500, 0, 2), (101, 1, 0)):
-            for key in (AGENT, CUSTOMER):
-                aged(client, key, away_s)
-            keeper.reap()
-            keeper.reap()
-            assert len(told(redis_url, "ended")) == ended
-            assert client.zcard(keys.SESSIONS) == left
-
-    def test_refused_call_ends(self, home, keeper, client, redis_url):
-        """A call that was refused ends 30 s after its last try."""
-        home.store.announce(pods.START, [AGENT.channel, CUSTOMER.channel])
-        aged(client, CUSTOMER, 100)
-        aged(client, AGENT, 100)
-        home.store.claim(AGENT, rate_hz=8000)
-        keeper.reap()
-        assert told(redis_url, "ended") == []
-        aged(client, AGENT, 31)
-        keeper.reap()
-        assert len(told(redis_url, "ended")) == 1
-
-    def test_refused_channel_ends_no_other(self, home, keeper, client, redis_url):
-        """A refused channel ends nothing while the call's other one is heard."""
-        home.store.announce(pods.START, [AGENT.channel, CUSTOMER.channel])
-        home.take(AGENT, STEPS[0])
-        home.store.claim(CUSTOMER, rate_hz=8000)
-        aged(client, CUSTOMER, 31)
-        keeper.reap()
-        assert told(redis_url, "ended") == []
-        home.take(CUSTOMER, chunk())
-        assert home.store.peek(CUSTOMER).next_seq == 1
-
-    def test_refused_channel_waits_for_other(self, home, silent):
-        """A refused channel that gives up ends nothing while the call's other one still tries."""
-        home.store.announce(pods.START, [AGENT.channel, CUSTOMER.channel])
-        for key in (AGENT, CUSTOMER):
-            home.store.claim(key, rate_hz=8000)
-        assert silent(CUSTOMER, 31) == []
-        assert len(silent(AGENT, 31)) == 1
-
-    def test_one_failure_stops_no_other(self, home, keeper, client, monkeypatch, caplog):
-        """A channel that cannot be ended now is left for later; the others are ended."""
+    def test_one_failure_stops_no_other(self, home, keeper, client, caplog):
+        """A channel that cannot be parked now is left for later; the others are parked."""
         for key in (AGENT, CUSTOMER):
             home.take(key, STEPS[0])
             aged(client, key, 31)
@@ -335,32 +259,105 @@ class TestReap:
         home.forget(AGENT)
         with caplog.at_level("INFO"):
             keeper.reap()
-        assert home.store.peek(CUSTOMER).ended == "abandoned"
+        assert home.store.peek(CUSTOMER).parked
         assert "left for later" in caplog.text
 
-    @pytest.mark.parametrize(("failures", "spared"), [(1, 3), (2, 6), (20, 10)])
-    def test_outage_is_no_silence(self, home, keeper, client, failures, spared):
-        """After the store was away senders get time to come back before anything is ended."""
+    def test_lost_session_leaves_index(self, home, keeper, client):
+        """A session that is no more is looked after no more."""
         home.take(AGENT, STEPS[0])
-        aged(client, AGENT, 40)
-        idle = home.store.idle
-        home.store.idle = lambda _: (_ for _ in ()).throw(StoreUnavailable("away"))
-        for _ in range(failures):
-            with pytest.raises(StoreUnavailable):
-                keeper.reap()
-        home.store.idle = idle
-        for _ in range(spared):
-            keeper.reap()
-        assert not home.store.peek(AGENT).ended
+        aged(client, AGENT, 31)
+        client.delete(keys.session(AGENT))
+        home.forget(AGENT)
         keeper.reap()
-        assert home.store.peek(AGENT).ended == "abandoned"
+        assert client.zcard(keys.SESSIONS) == 0
+
+
+class TestAbandon:
+    """Calls to which nobody came back."""
+
+    def test_quiet_call_ends(self, home, silent):
+        """A call of which nothing is heard for five minutes is given up."""
+        home.take(AGENT, STEPS[0])
+        assert silent(AGENT, 31) == []
+        assert silent(AGENT, 260) == []
+        assert [name[2] for name in silent(AGENT, 10)] == ["ended"]
+
+    @pytest.mark.parametrize(("away_s", "ends"), [(31, 0), (3500, 0), (3601, 1)])
+    def test_paused_channel_waits(self, home, silent, away_s, ends):
+        """A call whose sender said that it paused stays for an hour."""
+        home.take(AGENT, STEPS[0])
+        home.take(AGENT, Gap(1, 2, 2000, "s1", GapReason.PAUSED))
+        silent(AGENT, 31)
+        assert len(silent(AGENT, away_s - 31)) == ends
+
+    def test_paused_call_is_looked_at_again(self, home, keeper, client, redis_url):
+        """A paused call is not looked at each second: only when its time is near."""
+        home.take(AGENT, STEPS[0])
+        home.take(AGENT, Gap(1, 2, 2000, "s1", GapReason.PAUSED))
+        aged(client, AGENT, 400)
+        keeper.reap()
+        keeper.reap()
+        assert home.store.quiet(300) == []
+        assert client.zcard(keys.QUIET) == 1
+        aged(client, AGENT, 3600)
+        keeper.reap()
+        assert len(told(redis_url, "ended")) == 1
+
+    def test_one_channel_keeps_the_call(self, home, silent):
+        """A call lives while one of its channels is heard; one that ended waits for it."""
+        home.take(CUSTOMER, chunk())
+        for step in STEPS:
+            home.take(AGENT, step)
+        assert silent(AGENT, 1000) == []
+        assert silent(CUSTOMER, 31) == []
+        assert len(silent(CUSTOMER, 300)) == 1
+
+    def test_awaited_channel_never_came(self, home, keeper, client, redis_url):
+        """A call waits for an announced channel no longer than for one that was heard."""
+        home.store.announce(pods.START, [AGENT.channel, CUSTOMER.channel])
+        for step in STEPS:
+            home.take(AGENT, step)
+        assert told(redis_url, "ended") == []
+        aged(client, AGENT, 301)
+        keeper.reap()
+        assert len(told(redis_url, "ended")) == 1
+
+    def test_announced_call_never_came(self, home, keeper, client, redis_url):
+        """A call that was announced and never heard ends after an hour, with nothing in it."""
+        home.store.announce(pods.START, [AGENT.channel, CUSTOMER.channel])
+        for away_s, ended in ((3500, 0), (101, 1)):
+            aged(client, AGENT, away_s)
+            keeper.reap()
+            keeper.reap()
+            assert len(told(redis_url, "ended")) == ended
+        assert client.zcard(keys.QUIET) == 0
+
+    def test_refused_call_ends(self, home, keeper, client, redis_url):
+        """A call that was refused ends five minutes after its last try."""
+        home.store.announce(pods.START, [AGENT.channel, CUSTOMER.channel])
+        aged(client, AGENT, 1000)
+        home.store.claim(AGENT, rate_hz=8000)
+        keeper.reap()
+        assert told(redis_url, "ended") == []
+        aged(client, AGENT, 301)
+        keeper.reap()
+        assert len(told(redis_url, "ended")) == 1
+
+    def test_refused_channel_ends_no_other(self, home, silent):
+        """A refused channel ends nothing while the call's other one is heard."""
+        home.store.announce(pods.START, [AGENT.channel, CUSTOMER.channel])
+        home.take(AGENT, STEPS[0])
+        home.store.claim(CUSTOMER, rate_hz=8000)
+        assert silent(CUSTOMER, 31) == []
+        home.take(CUSTOMER, chunk())
+        assert home.store.peek(CUSTOMER).next_seq == 1
 
     def test_two_reapers_end_once(self, home, client, redis_url):
         """Two pods that reap at the same time end a dead pod's call once."""
         for step in STEPS[:20]:
             home.take(AGENT, step)
         home.killed()
-        aged(client, AGENT, 31)
+        aged(client, AGENT, 301)
         keepers = [keeper_of(pods.Pod(redis_url, name)) for name in ("pod-b", "pod-c")]
         threads = [threading.Thread(target=keeper.reap) for keeper in keepers]
         for thread in threads:
@@ -372,3 +369,44 @@ class TestReap:
         assert len(told(redis_url, "ended")) == 1
         ids = [name[1:] for name in told(redis_url, "utterance")]
         assert len(ids) == len(set(ids))
+
+
+class TestClock:
+    """The time by which silence is measured."""
+
+    @pytest.mark.parametrize("step_s", [-3600, -60, 60, 3600])
+    def test_set_clock_is_no_silence(self, home, keeper, client, step_s):
+        """Somebody sets Redis' clock: nobody was silent for that."""
+        home.take(AGENT, STEPS[0])
+        keeper.reap()
+        client.hincrby(keys.CLOCK, "seen", -1000 * step_s)
+        for _ in range(3):
+            keeper.reap()
+        assert AGENT in home.sessions
+        assert 0 <= home.store._clock_ms() - client.zscore(keys.SESSIONS, keys.member(AGENT)) < 9000
+
+    def test_outage_is_no_silence(self, home, keeper, client):
+        """While no decoder reached the store nobody could send: that time does not count."""
+        home.take(AGENT, STEPS[0])
+        keeper.reap()
+        client.hincrby(keys.CLOCK, "seen", -1000 * 600)
+        keeper.reap()
+        assert AGENT in home.sessions
+
+    def test_it_goes_on(self, home, client):
+        """Each tick adds the time since the last one, whoever ticks."""
+        home.store.tick()
+        began = home.store._clock_ms()
+        client.hincrby(keys.CLOCK, "seen", -1500)
+        home.store.tick()
+        assert 1500 <= home.store._clock_ms() - began < 2900
+
+    def test_silence_across_a_set_clock(self, home, client, redis_url):
+        """A silence is as long as it was, though Redis' clock was set meanwhile."""
+        home.take(AGENT, STEPS[0])
+        home.store.tick()
+        home.park(AGENT)
+        client.hincrby(keys.session(AGENT), "at_ms", -3_600_000)
+        home.take(AGENT, STEPS[1])
+        (gap,) = pods.data_of(redis_url, "gap")
+        assert 59_000 < gap["end_ms"] - gap["start_ms"] < 62_000

@@ -36,10 +36,10 @@ class DyingStore(Store):
             self.point = ("", "")
             raise Killed
 
-    def commit(self, key, epoch, step):
+    def commit(self, key, epoch, step, **options):
         """See `Store`."""
         self._dies("commit", "before")
-        receipt = super().commit(key, epoch, step)
+        receipt = super().commit(key, epoch, step, **options)
         self._dies("commit", "after")
         return receipt
 

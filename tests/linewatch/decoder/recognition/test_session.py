@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from linewatch.calls import ChannelKey, Codec, End, Gap, GapReason
 from linewatch.decoder.recognition.lengths import PRE_ROLL_MS
 from linewatch.decoder.recognition.session import Checkpoint, Session
-from linewatch.errors import BadChunk
 from tests.support import fakes
 
 AGENT = ChannelKey.of("default", "c1", "agent")
@@ -361,9 +360,11 @@ class TestEnd:
         assert session.accept(End(0, "s1"))[0].ended
         assert session.accept(fakes.chunks(fakes.speech(1))[0]) == []
 
-    def test_other_rate_is_refused(self):
-        """A chunk of another rate than the session's is refused before anything changes."""
+    def test_nobody_speaks_on_past_a_park(self):
+        """A park ends the utterance: what follows begins another, and needs no earlier step."""
         session = new_session()
-        with pytest.raises(BadChunk, match="8000 Hz"):
-            session.accept(fakes.chunks(fakes.speech(1, 16_000), rate_hz=16_000)[0])
-        assert session.next_position == 0
+        for chunk in fakes.chunks(fakes.speech(1)):
+            session.accept(chunk)
+        edge = session.park()
+        assert edge.utterance
+        assert (edge.drop, edge.checkpoint.first_sample) == (4, 8000)

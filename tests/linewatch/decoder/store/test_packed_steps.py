@@ -63,6 +63,6 @@ def test_enums_are_a_contract():
     """Codecs and reasons are stored by their place, so their order may only grow at the end."""
     assert [str(codec) for codec in Codec] == ["L16", "S16LE", "PCMU", "PCMA"]
     assert [str(each) for each in GapReason] == [
-        "lost", "paused", "discarded", "overrun", "undecodable",
+        "lost", "paused", "discarded", "overrun", "undecodable", "silent",
     ]  # fmt: skip
     assert [str(each) for each in EndReason] == ["hangup", "abandoned"]

@@ -26,21 +26,14 @@ class TestIdle:
         assert store.idle(5) == []
         client.zincrby(keys.SESSIONS, -6000, keys.member(AGENT))
         assert store.idle(5) == [AGENT]
-        assert 6 <= store.waiting(AGENT).idle_s < 8
         store.commit(AGENT, epoch, chunk(1, 2000))
         assert store.idle(5) == []
 
-    def test_ended_is_told(self, store):
-        """A channel that ended waits for its call."""
+    def test_ended_waits_no_more(self, store):
+        """A channel that ended is not idle: its call is."""
         ended(store, AGENT)
-        assert store.waiting(AGENT).ended
-
-    def test_lost_session_leaves_index(self, store, client):
-        """A session that is no more is taken out of the index."""
-        filled(store, 1)
-        client.delete(keys.session(AGENT))
-        assert store.waiting(AGENT) is None
-        assert client.zcard(keys.SESSIONS) == 0
+        assert store.idle(-5) == []
+        assert store.quiet(-5) == [("default", "c1")]
 
 
 class TestPods:
@@ -122,7 +115,11 @@ METHODS = {
     "peek": lambda store: store.peek(AGENT),
     "is_owned": lambda store: store.is_owned(AGENT),
     "idle": lambda store: store.idle(1),
-    "waiting": lambda store: store.waiting(AGENT),
+    "tick": lambda store: store.tick(),
+    "quiet": lambda store: store.quiet(1),
+    "forget_idle": lambda store: store.forget_idle(AGENT),
+    "end_unheard": lambda store: store.end_unheard(AGENT),
+    "abandon": lambda store: store.abandon("default", "c1", NOW_MS, quiet_s=1, paused_s=1),
     "announce": lambda store: store.announce(START, []),
     "close": lambda store: store.close("default", "c1", NOW_MS),
     "channels": lambda store: store.channels("default", "c1"),

@@ -3,9 +3,18 @@
 import json
 
 from linewatch import keys
-from linewatch.calls import CallStart, Channel, ChannelKey
+from linewatch.calls import CallStart, Channel, ChannelKey, EndReason
 from linewatch.decoder.store.answers import Claimed
-from tests.linewatch.decoder.pods import AGENT, CUSTOMER, NOW_MS, START, STARTED_AT_MS, outbox, told
+from tests.linewatch.decoder.pods import (
+    AGENT,
+    CUSTOMER,
+    MIXED,
+    NOW_MS,
+    START,
+    STARTED_AT_MS,
+    outbox,
+    told,
+)
 from tests.linewatch.decoder.store.stored import edge, ended, filled, opened, said
 
 
@@ -33,19 +42,17 @@ class TestClose:
         assert any(b'"reason": "abandoned"' in dict(row)[b"value"] for row in outbox(redis_url))
 
     def test_open_channel_keeps_open(self, store):
-        """No call is closed while one of its channels is open, given up or not."""
+        """No call is closed while one of its channels is open."""
         ended(store, AGENT)
         opened(store, CUSTOMER)
         assert not store.close("default", "c1", NOW_MS)
-        assert not store.close("default", "c1", NOW_MS, given_up=[CUSTOMER])
 
     def test_awaited_channel_keeps_open(self, store):
-        """A call waits for a channel that was announced, unless that is given up."""
+        """A call waits for a channel that was announced, unless its sender ends the call."""
         store.announce(START, [Channel.AGENT, Channel.CUSTOMER])
         ended(store, AGENT)
         assert not store.close("default", "c1", NOW_MS)
-        assert not store.close("default", "c1", NOW_MS, given_up=[AGENT])
-        assert store.close("default", "c1", NOW_MS, given_up=[CUSTOMER])
+        assert store.close("default", "c1", NOW_MS, reason=EndReason.HANGUP)
 
     def test_opened_meanwhile_keeps_open(self, store, client, redis_url):
         """A channel opened between the look at the call and its close keeps the call open."""
@@ -63,7 +70,7 @@ class TestClose:
 
     def test_unknown_call(self, store):
         """A call nobody knows is not closed."""
-        assert not store.close("default", "nobody", NOW_MS, given_up=[AGENT])
+        assert not store.close("default", "nobody", NOW_MS, reason=EndReason.HANGUP)
 
     def test_what_is_left(self, store, client):
         """A closed call leaves a tombstone for a day and its finals for 15 minutes: no audio."""
@@ -111,11 +118,11 @@ class TestCalls:
         assert store.announce(START, []) == (-1, 0)
 
     def test_open_channels(self, store):
-        """Only channels that were opened and have not ended are open."""
+        """Channels that were opened or announced, and have not ended, are the call's."""
         store.announce(START, [Channel.MIXED])
         ended(store, AGENT)
         opened(store, CUSTOMER)
-        assert store.channels("default", "c1") == [CUSTOMER]
+        assert set(store.channels("default", "c1")) == {MIXED, CUSTOMER}
         assert store.channels("default", "nobody") == []
 
     def test_alias_lives_on(self, store, client):

@@ -132,8 +132,8 @@ class TestClaim:
     def test_newer_is_refused(self, store, client):
         """A session written by newer code is left alone with 503."""
         opened(store)
-        client.hset(keys.session(AGENT), "version", 2)
-        with pytest.raises(NewerCheckpoint, match="version 2"):
+        client.hset(keys.session(AGENT), "version", 3)
+        with pytest.raises(NewerCheckpoint, match="version 3"):
             store.claim(AGENT)
         assert store.peek(AGENT).epoch == 1
 

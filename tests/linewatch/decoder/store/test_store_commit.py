@@ -134,9 +134,9 @@ class TestCommit:
         """A paused sender is known as such until its next step."""
         epoch = filled(store, 1)
         store.commit(AGENT, epoch, Gap(1, 2, 4000, "s1", GapReason.PAUSED))
-        assert store.waiting(AGENT).paused
+        assert store.peek(AGENT).paused
         store.commit(AGENT, epoch, chunk(2, 4000))
-        assert not store.waiting(AGENT).paused
+        assert not store.peek(AGENT).paused
 
     def test_highest_numbers_survive(self, store):
         """Numbers up to 2^53 - 1 and positions up to 2^40 keep every digit in Lua."""
