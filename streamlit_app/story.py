@@ -31,6 +31,7 @@ _REASONS: Final = {
     GapReason.DISCARDED: "discarded by the sender",
     GapReason.OVERRUN: "sender's buffer overran",
     GapReason.UNDECODABLE: "could not be decoded",
+    GapReason.SILENT: "nothing was sent",
 }
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from linewatch.board.scores import Shown
 from linewatch.calls import (
     CallEnd,
+    CallResumed,
     CallStart,
     Channel,
     ChannelKey,
@@ -57,11 +58,17 @@ def gap(start_ms, end_ms, channel=CUSTOMER, call=CALL):
     return Missing(key, STARTED_AT_MS, start_ms * 16, start_ms, end_ms, GapReason.LOST)
 
 
-def end(length_ms=600_000, utterances=0, gaps=0, call=CALL):
+def end(length_ms=600_000, utterances=0, gaps=0, call=CALL, generation=0):
     """The end of a call, with what was counted."""
     counts = {"chunks": length_ms // 250, "utterances": utterances, "gaps": gaps}
+    counts["generation"] = generation
     ended_at_ms = STARTED_AT_MS + length_ms
     return CallEnd(TENANT, call, STARTED_AT_MS, ended_at_ms, EndReason.HANGUP, **counts)
+
+
+def resumed(generation=1, call=CALL):
+    """A call that came back after it was given up."""
+    return CallResumed(TENANT, call, STARTED_AT_MS, STARTED_AT_MS + 400_000, generation)
 
 
 @st.composite
@@ -107,6 +114,10 @@ def calls(draw):
     facts = [*said, *unheard]
     if draw(st.booleans()):
         facts.append(end(length_ms, len(said), len(unheard)))
+    if draw(st.booleans()):
+        facts.append(resumed())
+    if draw(st.booleans()):
+        facts.append(end(length_ms + 5000, len(said), len(unheard), generation=1))
     if draw(st.booleans()) or not facts:
         facts.append(start())
     return facts

@@ -8,6 +8,7 @@ from linewatch import events
 from linewatch.calls import (
     Alert,
     CallEnd,
+    CallResumed,
     CallStart,
     Channel,
     ChannelKey,
@@ -66,7 +67,9 @@ ENDS = st.builds(
     _SAMPLES,
     _SAMPLES,
     _SAMPLES,
+    _SAMPLES,
 )
+RESUMED = st.builds(CallResumed, _NAMES, _NAMES, _AT_MS, _AT_MS, st.integers(1, 9))
 GAPS = st.builds(
     _in_order(Missing),
     key=_KEYS,
@@ -106,12 +109,13 @@ ALERTS = st.builds(
 TELLERS = {
     CallStart: events.call_started,
     CallEnd: events.call_ended,
+    CallResumed: events.call_resumed,
     Missing: events.call_gap,
     Utterance: events.utterance_final,
     Score: events.utterance_scored,
     Alert: events.call_alert,
 }
-VALUES = STARTS | ENDS | GAPS | UTTERANCES | SCORES | ALERTS
+VALUES = STARTS | ENDS | RESUMED | GAPS | UTTERANCES | SCORES | ALERTS
 
 
 def told(value):

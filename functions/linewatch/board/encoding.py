@@ -16,6 +16,7 @@ from linewatch.board.rows import CallRow
 from linewatch.calls import (
     Alert,
     CallEnd,
+    CallResumed,
     CallStart,
     Channel,
     ChannelKey,
@@ -28,7 +29,7 @@ from linewatch.calls import (
 )
 
 #: What the board is told about a call.
-Fact = CallStart | CallEnd | Missing | Score
+Fact = CallStart | CallEnd | CallResumed | Missing | Score
 
 _FACTS_REMEMBERED: Final = 8192
 
@@ -39,11 +40,14 @@ GAP: Final = "gap"
 
 
 def field_of(fact: Fact) -> str:
-    """Return the field of a call's hash that *fact* lies in; an utterance's scores share one."""
+    """Return the field of a call's hash that *fact* lies in.
+
+    An utterance's scores share one, and so do a call's ends and what took them back.
+    """
     match fact:
         case CallStart():
             return START
-        case CallEnd():
+        case CallEnd() | CallResumed():
             return END
         case Score():
             return f"{SCORE}:{fact.key.channel}:{fact.first_sample}"
@@ -72,6 +76,8 @@ def _fact(field: str, data: dict[str, Any]) -> Fact:
     if field == START:
         return CallStart(**data)
     if field == END:
+        if "resumed_at_ms" in data:
+            return CallResumed(**data)
         return CallEnd(**{**data, "reason": EndReason(data["reason"])})
     data["key"] = ChannelKey(**{**data["key"], "channel": Channel(data["key"]["channel"])})
     if field.startswith(SCORE):

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 from linewatch.board import encoding
 from linewatch.board.encoding import Fact
 from linewatch.board.scores import ANYBODY, Shown
-from linewatch.calls import CallEnd, CallStart, Channel, Missing, Score
+from linewatch.calls import CallEnd, CallResumed, CallStart, Channel, Missing, Score
 
 #: A mono source has both speakers on one channel, so what the customer says is heard there too.
 CUSTOMERS = frozenset({Channel.CUSTOMER, Channel.MIXED})
@@ -50,7 +50,7 @@ class CallFacts:
             tenant=tenant,
             call=call,
             start=next((each for each in values if isinstance(each, CallStart)), None),
-            end=next((each for each in values if isinstance(each, CallEnd)), None),
+            end=end_of(values),
             scores=tuple(each for each in scores if id(each) in chosen),
             gaps=tuple(sorted((v for v in values if isinstance(v, Missing)), key=_spoken_order)),
             others=tuple(each for each in scores if id(each) not in chosen),
@@ -64,7 +64,7 @@ class CallFacts:
 
 def name_of(fact: Fact) -> tuple[str, str]:
     """Return the tenant and the call that *fact* belongs to."""
-    if isinstance(fact, CallStart | CallEnd):
+    if isinstance(fact, CallStart | CallEnd | CallResumed):
         return fact.tenant, fact.call
     return fact.key.tenant, fact.key.call
 
@@ -88,13 +88,26 @@ def with_fact(known: Sequence[Fact], fact: Fact) -> tuple[Fact, ...]:
     return tuple(sorted((*others, stands), key=_teller))
 
 
+def end_of(facts: Iterable[Fact]) -> CallEnd | None:
+    """Return the end among *facts* that stands; none where the call came back after it."""
+    known = list(facts)
+    lives = max((each.generation for each in known if isinstance(each, CallResumed)), default=0)
+    ends = [each for each in known if isinstance(each, CallEnd) and each.generation >= lives]
+    return max(ends, key=lambda end: end.generation, default=None)
+
+
 def scores_of(facts: Iterable[Fact]) -> list[Score]:
     """Return those of *facts* that are scores."""
     return [each for each in facts if isinstance(each, Score)]
 
 
 def _teller(fact: Fact) -> tuple[str, int]:
-    return (fact.consumer, fact.scorer_version) if isinstance(fact, Score) else ("", 0)
+    match fact:
+        case Score():
+            return fact.consumer, fact.scorer_version
+        case CallEnd() | CallResumed():
+            return type(fact).__name__, fact.generation
+    return "", 0
 
 
 def _spoken_order(spoken: Score | Missing) -> tuple[int, int, str, int]:

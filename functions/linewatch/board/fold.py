@@ -28,7 +28,7 @@ from linewatch.board.rules import (
 from linewatch.board.scores import Shown
 from linewatch.board.totals import Totals
 from linewatch.board.turns import Hole, Place, Turn, packed, place, unpacked
-from linewatch.calls import CallEnd, CallStart, Channel, Missing, Score
+from linewatch.calls import CallEnd, CallResumed, CallStart, Channel, Missing, Score
 
 #: Raise it when what is kept, or what a rule makes of it, changes: calls are then folded anew.
 FOLD: Final = 1
@@ -140,7 +140,7 @@ class Fold:
         """
         gone = [each for each in known if each not in stands]
         for fact in stands:
-            if fact not in known and not isinstance(fact, CallStart | CallEnd):
+            if fact not in known and not isinstance(fact, CallStart | CallEnd | CallResumed):
                 return self._began(fact, gone) and self._hear(fact, known, stands, terms)
         return True
 

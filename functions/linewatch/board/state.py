@@ -6,11 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from linewatch.board.encoding import Fact
-from linewatch.board.facts import channels_of
+from linewatch.board.facts import channels_of, end_of
 from linewatch.board.fold import Fold, Last, Terms
 from linewatch.board.silence import Silences
 from linewatch.board.totals import Totals
-from linewatch.calls import CallEnd, CallStart, Channel
+from linewatch.calls import CallEnd, CallResumed, CallStart, Channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class CallState:
     heard: frozenset[Channel]
     began_at_ms: int | None
     last: Last | None
+    started_at_ms_told: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -35,17 +36,19 @@ class CallState:
         *edges* hold its start and its end, as far as they are known.
         """
         start = next((each for each in edges if isinstance(each, CallStart)), None)
-        end = next((each for each in edges if isinstance(each, CallEnd)), None)
+        end = end_of(edges)
         totals = fold.whole(terms)
-        return cls(*name, start, end, totals, fold.heard, fold.began_at_ms, fold.last)
+        ends = [each for each in edges if isinstance(each, CallEnd | CallResumed)]
+        told = tuple(each.started_at_ms for each in ends)
+        return cls(*name, start, end, totals, fold.heard, fold.began_at_ms, fold.last, told)
 
     @property
     def started_at_ms(self) -> int:
-        """When the call began: as announced, else as its audio or its end tells."""
+        """When the call began: as announced, else as its audio or its ends tell."""
         if self.start:
             return self.start.started_at_ms
         began = [] if self.began_at_ms is None else [self.began_at_ms]
-        return min([*began, self.end.started_at_ms] if self.end else began)
+        return min([*began, *self.started_at_ms_told])
 
     @property
     def length_ms(self) -> int | None:

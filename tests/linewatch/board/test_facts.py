@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 from hypothesis import given
 
 from linewatch.board.facts import CallFacts, channels_of
 from linewatch.board.scores import Shown
-from tests.support.board_facts import AGENT, CUSTOMER, MIXED, score, tellings
+from tests.support.board_facts import AGENT, CUSTOMER, MIXED, end, resumed, score, tellings
 
 
 @given(tellings())
@@ -34,6 +36,18 @@ def test_utterance_counts_once():
         assert (known.scores, known.others) == ((theirs,), (ours,))
         chosen = CallFacts.of(told, Shown(("sentiment",)))
         assert (chosen.scores, chosen.others) == ((ours,), (theirs,))
+
+
+@pytest.mark.parametrize(("told", "stands"), [
+    ([end()], 0), ([resumed()], None), ([end(), resumed()], None),
+    ([end(), resumed(), end(generation=1)], 1), ([end(), end(generation=1)], 1),
+    ([end(), resumed(), end(generation=1), resumed(2)], None),
+])  # fmt: skip
+def test_call_lives_until_its_last_end(told, stands):
+    """A call lives unless an end is known of the generation in which it came back last."""
+    for order in permutations(told):
+        found = CallFacts.of([*order, *order]).end
+        assert (found and found.generation) == stands
 
 
 def test_nothing_is_no_call():

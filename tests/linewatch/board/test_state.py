@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linewatch.board.scores import ANYBODY, Shown
-from tests.support.board_facts import STARTED_AT_MS, end, gap, score, start
+from tests.support.board_facts import STARTED_AT_MS, end, gap, resumed, score, start
 from tests.support.board_fold import Folded
 
 
@@ -19,6 +19,7 @@ def test_start_beats_audio():
     assert _state(late, start()).started_at_ms == STARTED_AT_MS
     assert _state(late).started_at_ms == STARTED_AT_MS + 5
     assert _state(late, end()).started_at_ms == STARTED_AT_MS
+    assert _state(resumed()).started_at_ms == STARTED_AT_MS
 
 
 def test_hidden_score_dates_the_call():
