@@ -7,8 +7,12 @@ forgotten what was acknowledged, and then asks for it again.
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from linewatch.calls import Chunk, Gap, GapReason, Step
+
+#: A sender that overruns again before a whole span went by cannot keep up: it keeps this part.
+_KEPT_PART: Final = 6
 
 
 class Ring:
@@ -28,6 +32,7 @@ class Ring:
         self._mark = seq
         self._acknowledged = seq
         self._begins = False
+        self._overrun_at: int | None = None
 
     @property
     def first_seq(self) -> int:
@@ -76,6 +81,8 @@ class Ring:
         if self._mark >= self._first_seq:
             return self._steps[self._mark - self._first_seq]
         had = self._mark < self._acknowledged
+        if not had:
+            self._catch_up()
         return Gap(
             from_seq=self._mark,
             next_seq=self._first_seq,
@@ -83,6 +90,14 @@ class Ring:
             stream=self._stream,
             reason=GapReason.LOST if had else GapReason.OVERRUN,
         )
+
+    def _catch_up(self) -> None:
+        """Let go of one long piece where piece by piece would make a gap of each chunk."""
+        before = self._overrun_at
+        if before is not None and 0 < self._first_position - before < self._span_samples:
+            while len(self._steps) > 1 and self._held_samples > self._span_samples // _KEPT_PART:
+                self._let_go()
+        self._overrun_at = self._first_position
 
     def rewind(self, next_seq: int) -> bool:
         """Move the mark, back or ahead, to what the decoder asks for.

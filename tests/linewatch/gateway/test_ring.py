@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +50,28 @@ def test_tells_overrun_once_late():
     """Steps that were never acknowledged and are gone are an overrun up to the first held."""
     ring = _filled(25)
     assert ring.due() == Gap(0, 15, 1500, "s", GapReason.OVERRUN)
+
+
+def test_slow_sender_tells_few_gaps():
+    """A sender that cannot keep up lets go of long pieces: few gaps, not one for each chunk."""
+    ring, gaps = Ring("s", 30_000), []
+    for seq in range(2000):
+        ring.add(_chunk(seq, seq * 250, 250))
+        step = ring.due()
+        if isinstance(step, Gap):
+            gaps.append(step.position)
+            ring.acknowledge(step.next_seq)
+        elif seq % 2:
+            ring.acknowledge(step.seq + 1)
+    assert 2 < len(gaps) < 20
+    assert all(after - before > 10_000 for before, after in pairwise(gaps[1:]))
+
+
+def test_asked_again_it_lets_go_of_no_more():
+    """A gap that was not answered stays what it is while nothing is added."""
+    ring = _filled(2000, span=30_000, samples=250)
+    ring.due()
+    assert ring.due() == ring.due()
 
 
 def test_tells_lost_after_rewind():

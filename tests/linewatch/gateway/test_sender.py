@@ -103,7 +103,7 @@ def test_time_line_stays_whole(late, faults):
             assert step.audio == audio[position:end]
         position = end
     assert len(audio) == position
-    assert audio[-2 * RATE_HZ :] == decoder.only().audio[-2 * RATE_HZ :]
+    assert audio[-2000:] == decoder.only().audio[-2000:]
 
 
 def test_cuts_chunks_of_set_length():

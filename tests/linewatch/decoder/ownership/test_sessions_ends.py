@@ -83,7 +83,7 @@ class TestEnd:
         assert starts[-1] > (ended.next_position + 8 * 5000) / 8
         assert {data["reason"] for data in data_of(redis_url, "gap")} <= {"silent"}
 
-    def test_no_leg_comes_back_to_a_call_that_ended(self, pod):
+    def test_ended_call_takes_no_leg(self, pod):
         """When its call ended too, a leg stays ended."""
         for step in STEPS:
             pod.take(AGENT, step)
