@@ -54,9 +54,10 @@ class ChannelFold:
 
     def _is_repeat(self, seq, after, step):
         """Whether *step* was taken already; the same number with other bytes is a conflict."""
-        if seq > self.next_seq:
+        reaches_beyond = seq < self.next_seq < after
+        if seq > self.next_seq or reaches_beyond:
             raise errors.SequenceGap("too far", next_seq=self.next_seq, next_position=0)
-        if after - 1 < self.next_seq and seq < self.next_seq:
+        if seq < self.next_seq:
             taken = [kept for end, _, kept in self.kept if end == after]
             if taken and taken != [step]:
                 raise errors.SequenceConflict("other bytes", next_seq=self.next_seq)
@@ -81,6 +82,7 @@ class ChannelFold:
         """Take a gap."""
         if not self._is_repeat(told["from_seq"], told["next_seq"], told):
             self._check_position(told["position"])
+            self.stream = told["stream"]
             self.kept.append((told["next_seq"], told["position"], told))
 
     def end(self, told):
