@@ -153,7 +153,7 @@ def test_poison_stops_at_the_third(redis_url, calm):
 def test_nobody_comes_back(redis_url):
     """Owner and sender killed after an acknowledged chunk: its words come out, the call ends."""
     key = ChannelKey("default", "call-left", Channel.CUSTOMER)
-    with Fleet(redis_url, IDLE_S=IDLE_S) as fleet:
+    with Fleet(redis_url, IDLE_S=IDLE_S, ABANDON_S=IDLE_S) as fleet:
         fleet.start(2)
         line = line_to(fleet.urls, key.call, (key.channel,))
         line.open()
