@@ -8,8 +8,9 @@ import pytest
 import urllib3
 
 from linewatch.calls import Codec
-from tests.support.decoders import Fleet, eventually, published
+from tests.support.decoders import Fleet, once_each, published
 from tests.support.fakes import encoded, speech
+from tests.support.waiting import eventually
 
 CALL = "call-life"
 PIECE = 2000
@@ -61,7 +62,8 @@ class Phone:
 
 def events_of(redis_url, topic, kind=""):
     """Return the data of what was published of the call, by the end of its type's name."""
-    rows = [dict(fields) for fields in published(redis_url, topic, {CALL}).values()]
+    records = once_each(published(redis_url, topic, {CALL}))
+    rows = [dict(fields) for fields in records.values()]
     return [json.loads(row[b"value"]) for row in rows if kind.encode() in row[b"ce_type"]]
 
 
