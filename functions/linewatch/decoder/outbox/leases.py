@@ -24,6 +24,15 @@ for i, lease in ipairs(KEYS) do
 end
 return owners
 """
+# The first write needs no memory, so that a full Redis takes the second, too: else a partition
+# whose pod is gone would not be drained.
+# KEYS: lease. ARGV: pod, expiry in ms. Returns whether it was free.
+_TAKE = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
 # KEYS: leases. ARGV: pod.
 _RELEASE = """
 for _, lease in ipairs(KEYS) do
@@ -45,6 +54,7 @@ class Leases:
         self._pod_id = pod_id
         self._clock = clock
         self._renew = client.register_script(_RENEW)
+        self._take_free = client.register_script(_TAKE)
         self._release = client.register_script(_RELEASE)
         self._live: frozenset[str] = frozenset()
         self._free_since: dict[int, float] = {}
@@ -98,6 +108,6 @@ class Leases:
             # Beyond the share only what nobody else wanted: no partition stays undrained.
             if len(self.held) >= most and now - since < _GRACE_S:
                 continue
-            lease = keys.outbox_lease(partition)
-            if self._client.set(lease, self._pod_id, nx=True, px=keys.POD_LEASE_MS):
+            lease = [keys.outbox_lease(partition)]
+            if self._take_free(keys=lease, args=[self._pod_id, keys.POD_LEASE_MS]):
                 self.held |= {partition}

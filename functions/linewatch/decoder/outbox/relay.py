@@ -13,6 +13,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from redis import Redis
@@ -21,7 +22,7 @@ from redis.exceptions import RedisError
 from linewatch import keys
 from linewatch.decoder.outbox.leases import Leases
 from linewatch.errors import LinewatchError, Unavailable
-from linewatch.eventlog.protocol import LogWriter
+from linewatch.eventlog.protocol import KEPT_S, LogWriter
 from linewatch.events import Record
 
 log = logging.getLogger(__name__)
@@ -37,12 +38,24 @@ _BACKOFF_S = (0.1, 0.2, 0.5, 1.0)
 _Entry = tuple[bytes, Mapping[bytes, bytes]]
 
 # A lease that ran out and that nobody took is taken again: what was acknowledged goes, once.
+# It goes first: a full Redis refuses a script whose first write needs memory, and all would be
+# published again and again.
 # KEYS: lease, outbox. ARGV: pod, expiry in ms, ids of entries. Returns 0 if it is another's.
 _DELETE = """
 local owner = redis.call('GET', KEYS[1]) or ARGV[1]
 if owner ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('XDEL', KEYS[2], unpack(ARGV, 3))
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+# Moved in one piece, so that a full Redis takes it.
+# KEYS: outbox, stream, set of streams. ARGV: entry, how many are kept, expiry in s, then fields.
+# Returns 0 if another did it.
+_SET_ASIDE = """
+if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('SADD', KEYS[3], KEYS[2])
+redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[2], '*', unpack(ARGV, 4))
+redis.call('EXPIRE', KEYS[2], ARGV[3])
 return 1
 """
 
@@ -66,6 +79,7 @@ class Relay:
         self._clock = clock
         self._leases = Leases(client, pod_id, clock)
         self._delete = client.register_script(_DELETE)
+        self._move = client.register_script(_SET_ASIDE)
         self._stopping = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
@@ -151,21 +165,21 @@ class Relay:
             raise
         except LinewatchError:
             return sum(self._pass_on_one(*each) for each in found)
-        for partition, (_, fields), record in found:
+        for partition, entry, record in found:
             if record is None:
-                self._set_aside(partition, fields, "it is no record")
+                self._set_aside(partition, entry, "it is no record")
         return sum(record is not None for _, _, record in found)
 
     def _pass_on_one(self, partition: int, entry: _Entry, record: Record | None) -> bool:
         if record is None:
-            self._set_aside(partition, entry[1], "it is no record")
+            self._set_aside(partition, entry, "it is no record")
             return False
         try:
             self._writer.publish([record])
         except Unavailable:
             raise
         except LinewatchError as error:
-            self._set_aside(partition, entry[1], error.detail)
+            self._set_aside(partition, entry, error.detail)
             return False
         return True
 
@@ -179,12 +193,15 @@ class Relay:
             for entry in entries
         ]
 
-    def _set_aside(self, partition: int, fields: Mapping[bytes, bytes], reason: str) -> None:
-        stream = keys.log(keys.UNREADABLE, partition)
-        kept: dict[Any, Any] = {**fields, b"reason": reason}
-        self._client.sadd(keys.LOGS, stream)
-        self._client.xadd(stream, kept, maxlen=UNREADABLE_KEPT)
-        log.error("relay: an entry of partition %d is set aside: %s", partition, reason)
+    def _set_aside(self, partition: int, entry: _Entry, reason: str) -> None:
+        entry_id, fields = entry
+        kept = chain(*fields.items(), (b"reason", reason))
+        moved = self._move(
+            keys=[keys.outbox(partition), keys.log(keys.UNREADABLE, partition), keys.LOGS],
+            args=[entry_id, UNREADABLE_KEPT, KEPT_S, *kept],
+        )
+        if moved:
+            log.error("relay: an entry of partition %d is set aside: %s", partition, reason)
 
     def _forget(self, passed_on: Iterable[tuple[int, bytes]]) -> None:
         entry_ids: dict[int, list[bytes]] = {}

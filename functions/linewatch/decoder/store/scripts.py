@@ -14,7 +14,10 @@ from redis.exceptions import NoScriptError
 
 from linewatch.serving.breaker import Breaker
 
-NAMES: Final = ("claim", "commit", "edge", "close", "announce", "own", "tick")
+NAMES: Final = (
+    *("claim", "commit", "edge", "close", "announce", "own", "tick"),
+    *("renew", "keep", "alias"),
+)
 Part = str | bytes | int
 _LUA: Final = Path(__file__).with_name("lua")
 

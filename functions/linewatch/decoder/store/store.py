@@ -294,12 +294,8 @@ class Store:
 
     def keep_undecodable(self, key: ChannelKey, tail: Sequence[Step], kept: int) -> None:
         """Keep audio that killed its decoder, the last *kept* pieces of the tenant."""
-        name = keys.undecodable(key.tenant)
-        with _answering(), self._redis.pipeline() as pipe:
-            pipe.lpush(name, *(packed_steps.pack(step) for step in tail))
-            pipe.ltrim(name, 0, kept - 1)
-            pipe.expire(name, keys.TOMBSTONE_EXPIRES_S)
-            pipe.execute()
+        pieces = [packed_steps.pack(step) for step in tail]
+        self._run("keep", [keys.undecodable(key.tenant)], [kept, keys.TOMBSTONE_EXPIRES_S], pieces)
 
     def tick(self) -> None:
         """Let the store's clock go on; see ``lua/tick.lua``."""
@@ -473,21 +469,15 @@ class Store:
         self, tenant: str, name: str, call: str, expires_s: int, *, anew: bool = False
     ) -> str:
         """Return the call *name* stands for, *call* if for none or *anew*; lives on from now."""
-        key = keys.alias(tenant, name)
-        with _answering(), self._redis.pipeline() as pipe:
-            pipe.set(key, call, ex=expires_s, nx=not anew)
-            pipe.expire(key, expires_s)
-            pipe.get(key)
-            return _text(pipe.execute()[-1])
+        return _text(self._run("alias", [keys.alias(tenant, name)], [call, expires_s, int(anew)]))
 
     def renew(self, facts: Mapping[str, str | int]) -> None:
         """Renew this pod's lease and show its *facts*."""
-        name = keys.pod(self.pod)
-        with _answering(), self._redis.pipeline() as pipe:
-            pipe.hset(name, mapping=cast("dict[Any, Any]", facts))
-            pipe.pexpire(name, keys.POD_LEASE_MS)
-            pipe.sadd(keys.PODS, self.pod)
-            pipe.execute()
+        self._run(
+            "renew",
+            [keys.pod(self.pod), keys.PODS],
+            [self.pod, keys.POD_LEASE_MS, *chain(*facts.items())],
+        )
 
     def extend(self) -> bool:
         """Keep this pod's lease; tell whether it had not run out."""

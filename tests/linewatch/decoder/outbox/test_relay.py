@@ -12,9 +12,11 @@ from linewatch import keys
 from linewatch.decoder.outbox import relay as relay_module
 from linewatch.decoder.outbox.relay import Relay
 from linewatch.errors import StoreUnavailable, TooLarge, Unavailable
+from linewatch.eventlog.protocol import KEPT_S
 from linewatch.eventlog.redis_writer import RedisLogWriter, connect
 from linewatch.events import PARTITIONS, Record, partition_of
 from linewatch.keys import UNREADABLE
+from tests.support.full_store import full
 from tests.support.waiting import eventually
 
 
@@ -247,6 +249,67 @@ def test_unusable_names_set_aside(client, make, bad):
     make().turn()
     assert _logged(client) == []
     assert client.xlen(keys.log(UNREADABLE, 3)) == 1
+
+
+class _Elsewhere:
+    """A log that lies in no Redis."""
+
+    def __init__(self):
+        self.records = []
+
+    def publish(self, records):
+        self.records += records
+
+
+def test_full_store_is_drained(client, make, redis_url):
+    """On a full Redis a relay takes its leases, publishes every record once and deletes it."""
+    records = [_record(f"call-{number % 7}", number) for number in range(200)]
+    for each in records:
+        _commit(client, each)
+    elsewhere = _Elsewhere()
+    relay = make(writer=elsewhere)
+    with full(redis_url):
+        while _waiting(client):
+            relay.turn()
+    assert sorted(elsewhere.records, key=str) == sorted(records, key=str)
+
+
+def test_full_store_gives_lease_again(client, make, redis_url):
+    """On a full Redis a lease that ran out is taken again, and what was published is deleted."""
+    record = _record()
+
+    class _Slow(_Elsewhere):
+        def publish(self, records):
+            super().publish(records)
+            client.delete(keys.outbox_lease(record.partition))
+
+    _commit(client, record)
+    relay = make(writer=_Slow())
+    with full(redis_url):
+        relay.turn()
+    assert _waiting(client) == 0
+    assert client.get(keys.outbox_lease(record.partition)) == b"pod-a"
+
+
+def test_full_store_sets_aside(client, make, redis_url):
+    """On a full Redis an entry that is no record is moved, and holds up no other."""
+    good = _record()
+    client.xadd(keys.outbox(good.partition), {"topic": b"utterances", "value": b"\xff"})
+    _commit(client, good)
+    elsewhere = _Elsewhere()
+    relay = make(writer=elsewhere)
+    with full(redis_url):
+        relay.turn()
+    assert elsewhere.records == [good]
+    assert _waiting(client) == 0
+    assert client.xlen(keys.log(UNREADABLE, good.partition)) == 1
+
+
+def test_set_aside_does_not_stay(client, make):
+    """What is set aside may hold what was said: it goes when the topics' records do."""
+    client.xadd(keys.outbox(3), {"value": b"\xff"})
+    make().turn()
+    assert 0 < client.ttl(keys.log(UNREADABLE, 3)) <= KEPT_S
 
 
 class _ChoosyWriter:

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 
 from linewatch import keys
-from linewatch.calls import CallStart
 from linewatch.decoder.store import packed_steps
 from linewatch.decoder.store import store as module
-from linewatch.decoder.store.answers import Committed, Pod
+from linewatch.decoder.store.answers import Pod
 from linewatch.decoder.store.store import Store
 from linewatch.errors import StoreUnavailable
 from tests.linewatch.decoder.pods import AGENT, NOW_MS, START, chunk
-from tests.linewatch.decoder.store.stored import client_bytes, edge, ended, filled, opened, said
+from tests.linewatch.decoder.store.stored import client_bytes, edge, ended, filled, opened
 from tests.support.waiting import eventually
 
 
@@ -149,22 +148,6 @@ class TestAway:
         """No public method that asks Redis is forgotten above."""
         public = {name for name in vars(Store) if not name.startswith("_")}
         assert public - {"from_url", "pod", "drop_idle"} == set(METHODS)
-
-    def test_full_redis_says_so(self, store, client):
-        """A Redis that is full refuses the write as if it were away: nothing is half done."""
-        epoch = filled(store, 1)
-        client.config_set("maxmemory", 1)
-        try:
-            for refused in (
-                lambda: store.commit(AGENT, epoch, chunk(1, 2000)),
-                lambda: store.pass_edge(AGENT, epoch, edge(utterance=said())),
-                lambda: store.announce(CallStart("default", "c2", "l", 0), []),
-            ):
-                with pytest.raises(StoreUnavailable):
-                    refused()
-        finally:
-            client.config_set("maxmemory", 0)
-        assert store.commit(AGENT, epoch, chunk(1, 2000)).state is Committed.ACCEPTED
 
 
 def test_scripts_lie_beside():

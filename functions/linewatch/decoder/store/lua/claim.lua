@@ -63,6 +63,9 @@ end
 -- Only an owner that died may have died of this tail; one that released it, or lives, has not.
 local died = owner ~= '' and owner ~= pod
 if died and tonumber(attempts) > 0 and not may_suspect then return {'suspect', {}, {}} end
+-- Removes nothing: a full Redis refuses a script whose first write needs memory, and nobody would
+-- end the calls of a dead pod.
+redis.call('LTRIM', tail, 0, -1)
 redis.call('HSET', session, 'owner', pod)
 redis.call('HINCRBY', session, 'epoch', 1)
 if owner ~= pod then redis.call('HINCRBY', session, 'moves', 1) end

@@ -13,6 +13,8 @@ for i = 1, #facts, 2 do
   if string.sub(facts[i], 1, 3) == 'ch:' and facts[i + 1] ~= 'awaited' then begun = begun + 1 end
 end
 if begun ~= channels then return 0 end
+-- First: after a write that frees memory a full Redis takes the others of a script, too.
+redis.call('HDEL', call, '')
 
 if quiet_ms > 0 then
   local time = redis.call('TIME')

@@ -43,9 +43,12 @@ if seq ~= next_seq then return answer('gap') end
 if base ~= '' then next_position = tonumber(base) end
 if position >= 0 and position < next_position then return answer('position') end
 
-if kind == 'gap' or stream ~= known then redis.call('DEL', taken) end
+-- A full Redis refuses a script whose first write needs memory: so it does audio, but neither
+-- gaps nor ends, after which memory is freed.
+if kind ~= 'chunk' then redis.call('LTRIM', tail, 0, -1) end
 if resume ~= '' then redis.call('RPUSH', tail, resume) end
 redis.call('RPUSH', tail, ARGV[8])
+if kind == 'gap' or stream ~= known then redis.call('DEL', taken) end
 redis.call('RPUSH', taken, ARGV[9])
 redis.call('LTRIM', taken, -KEPT, -1)
 if end_position < 0 then end_position = next_position end

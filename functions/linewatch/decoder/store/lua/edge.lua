@@ -18,10 +18,11 @@ if ARGV[13] ~= '' then
   if not since_ms or now_ms - since_ms < tonumber(ARGV[13]) then return 'alive' end
 end
 
+-- First: after a write that frees memory a full Redis takes the others of a script, too.
+redis.call('LTRIM', tail, ARGV[6], -1)
 redis.call('HSET', session, 'first_sample', ARGV[3], 'edge_sample', ARGV[4], 'edges', ARGV[2] + 1,
   'index', ARGV[5], 'attempts', 0)
 redis.call('HINCRBY', session, 'gaps', ARGV[10])
-redis.call('LTRIM', tail, ARGV[6], -1)
 if ARGV[7] ~= '' then
   redis.call('RPUSH', finals, ARGV[7])
   redis.call('LTRIM', finals, -KEPT, -1)

@@ -2,6 +2,8 @@
 -- A decoder ticks every second. A store that was away, or whose clock was set, adds one tick, not
 -- an hour: nobody could send meanwhile.
 local clock, longest = KEYS[1], tonumber(ARGV[1])
+-- Removes nothing: a full Redis refuses a script whose first write needs memory.
+redis.call('HDEL', clock, '')
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local found = redis.call('HMGET', clock, 'ms', 'seen')
