@@ -109,7 +109,7 @@ def log(topic: str, partition: int) -> str:
 
 
 def log_kept(topic: str) -> str:
-    """String: from when on the topic holds every record, where memory was short (ms)."""
+    """String: from when on the topic holds every record, where memory was short (ms); expires."""
     return f"log:{topic}:kept"
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError, ResponseError
@@ -44,8 +45,8 @@ _ALL: Final = tuple(range(PARTITIONS))
 _A_MS: Final = 1_000_000
 
 
-def _script() -> str:
-    return resources.files("linewatch.eventlog").joinpath("survey.lua").read_text("utf-8")
+def _script(name: str) -> str:
+    return resources.files("linewatch.eventlog").joinpath(f"{name}.lua").read_text("utf-8")
 
 
 def _entry(partition: int, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
@@ -87,7 +88,10 @@ class RedisLog:
         # Streams' replies have no useful types in redis-py.
         self._client: Any = client
         self._writer = RedisLogWriter(client)
-        self._survey: Callable[..., Any] = client.register_script(_script())
+        self._survey: Callable[..., Any] = client.register_script(_script("survey"))
+        self._make_group: Callable[..., Any] = client.register_script(_script("group"))
+        self._note_short: Callable[..., Any] = client.register_script(_script("short"))
+        self._show: Callable[..., Any] = client.register_script(_script("report"))
 
     @classmethod
     def at(cls, url: str, timeout_s: float = _READ_S + 0.25) -> RedisLog:
@@ -106,14 +110,9 @@ class RedisLog:
 
     def ensure(self, group: Group) -> None:
         """Make the group on every partition, from the earliest record on."""
-        for partition in _ALL:
-            stream = keys.log(group.topic, partition)
-            with _translated():
-                try:
-                    self._client.xgroup_create(stream, group.name, "0", mkstream=True)
-                except ResponseError as error:
-                    if "BUSYGROUP" not in str(error):
-                        raise
+        streams = [keys.log(group.topic, partition) for partition in _ALL]
+        with _translated():
+            self._make_group(keys=streams, args=[group.name])
 
     def check(self, topics: Iterable[str]) -> None:
         """Return at once: a topic is made by its first record."""
@@ -224,7 +223,7 @@ class RedisLog:
             memory = self._client.info("memory")
             if memory["used_memory"] <= _SHORT_OF_MEMORY * (memory["maxmemory"] or math.inf):
                 return now_ms - _TRIMMED_S * 1000
-            self._client.set(keys.log_kept(topic), now_ms)
+            self._note_short(keys=[keys.log_kept(topic)], args=[now_ms, _TRIMMED_S])
         return now_ms
 
     def kept_since_ms(self, topic: str) -> int:
@@ -312,13 +311,13 @@ class RedisLog:
 
         Where several processes share a role, each tells of its own fields.
         """
-        with _translated(), self._client.pipeline(transaction=True) as pipe:
+        name = keys.health(role)
+        with _translated():
             if fields:
-                pipe.hset(keys.health(role), mapping=dict(fields))
-                pipe.pexpire(keys.health(role), keys.HEALTH_EXPIRES_MS)
+                shown = chain(*fields.items())
+                self._show(keys=[name], args=[keys.HEALTH_EXPIRES_MS, *shown])
             else:
-                pipe.delete(keys.health(role))
-            pipe.execute()
+                self._client.delete(name)
 
     def ping(self) -> None:
         """Return if Redis answers."""

@@ -14,6 +14,7 @@ from linewatch.eventlog.redis import COMPARED_S, KEPT, RedisLog
 from linewatch.eventlog.redis_writer import connect
 from linewatch.events import PARTITIONS, Record
 from tests.eventing.subscriber import record, source
+from tests.support.full_store import full
 
 _GROUP = Group("utterances", "linewatch-sentiment", "here")
 _OTHER = Group("utterances", "linewatch-other", "here")
@@ -148,6 +149,34 @@ def test_short_memory_keeps_nothing(log, client, short_of_memory):
     assert log.lags("utterances", [_GROUP.name]) == (1,)
     assert log.count("utterances") == 1
     assert log.kept_since_ms("utterances") >= round(began_ms)
+
+
+def test_full_redis_is_trimmed(log, client, redis_url):
+    """On a full Redis a group is read, acknowledges, and what it acknowledged goes at once."""
+    _publish(log)
+    with full(redis_url):
+        log.ensure(_GROUP)
+        (entry,) = log.read(_GROUP)
+        log.acknowledge(_GROUP, entry)
+        assert log.lags("utterances", [_GROUP.name]) == (0,)
+    assert log.count("utterances") == 0
+    assert 0 < client.ttl(keys.log_kept("utterances")) <= COMPARED_S + 60
+
+
+def test_full_redis_lets_group_join(log, redis_url):
+    """On a full Redis a group that was not there yet is made: it is what will free memory."""
+    _publish(log)
+    with full(redis_url):
+        log.ensure(_OTHER)
+        assert len(log.read(_OTHER)) == 1
+
+
+def test_full_redis_shows_report(log, client, redis_url):
+    """On a full Redis the dashboard is told how far everybody is."""
+    with full(redis_url):
+        log.report("dispatcher", {"lag.board": 7})
+    assert client.hgetall(keys.health("dispatcher")) == {b"lag.board": b"7"}
+    assert 0 < client.pttl(keys.health("dispatcher")) <= keys.HEALTH_EXPIRES_MS
 
 
 def test_settled_is_below_what_is_in_hand(log):
