@@ -15,6 +15,22 @@ local clock = redis.call('TIME')
 local now_ms = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local now = string.format('%.0f', now_ms)
 
+-- Fields of a hash cannot expire by themselves: each write clears away a few that are due.
+-- First, as a full Redis refuses a script whose first write needs memory.
+for _, due in ipairs(redis.call('ZRANGEBYSCORE', expiries, '-inf', now, 'LIMIT', 0, 20)) do
+  local left = redis.call('HGET', rows, due)
+  if left then
+    for _, rule in ipairs(cjson.decode(left).rules) do
+      redis.call('HDEL', alerts, due .. '|' .. rule)
+    end
+  end
+  redis.call('HDEL', rows, due)
+  redis.call('ZREM', calls, due)
+  redis.call('ZREM', expiries, due)
+end
+-- A full Redis takes an end, too: the call goes soon then.
+if gone_expires_s > 0 then redis.call('EXPIRE', call, expires_s) end
+
 redis.call('HSET', call, 'version', tonumber(version) + 1, field, facts, 'shown', shown, 'fold', fold)
 for i = 12, 11 + lapsed do redis.call('HDEL', alerts, id .. '|' .. ARGV[i]) end
 for i = 12 + lapsed, #ARGV, 2 do
@@ -29,16 +45,9 @@ redis.call('EXPIRE', call, expires_s)
 redis.call('SET', newest, now)
 if gone_expires_s > 0 then redis.call('SET', gone, '1', 'EX', gone_expires_s) end
 
--- Fields of a hash cannot expire by themselves: each write clears away a few that are due.
-for _, due in ipairs(redis.call('ZRANGEBYSCORE', expiries, '-inf', now, 'LIMIT', 0, 20)) do
-  local left = redis.call('HGET', rows, due)
-  if left then
-    for _, rule in ipairs(cjson.decode(left).rules) do
-      redis.call('HDEL', alerts, due .. '|' .. rule)
-    end
-  end
-  redis.call('HDEL', rows, due)
-  redis.call('ZREM', calls, due)
-  redis.call('ZREM', expiries, due)
+-- Nothing of the tenant stays longer than the last of its calls.
+local last = redis.call('ZREVRANGE', expiries, 0, 0, 'WITHSCORES')[2]
+for _, key in ipairs({rows, calls, alerts, expiries, newest}) do
+  redis.call('PEXPIREAT', key, last)
 end
 return 'taken'

@@ -129,7 +129,8 @@ class Board:
 
     def snapshot(self, tenant: str) -> Snapshot:
         """Return the tenant's whole board, worst call first, and the pipeline's health."""
-        with _available(), self._client.pipeline(transaction=True) as pipe:
+
+        def ask(pipe: Any) -> None:  # noqa: ANN401 - redis-py types a pipeline's answers as awaitable too
             pipe.time()
             pipe.get(keys.board_newest(tenant))
             pipe.zrevrange(keys.board_calls(tenant), 0, -1)
@@ -137,10 +138,12 @@ class Board:
             pipe.hgetall(keys.board_rows(tenant))
             pipe.hgetall(keys.board_alerts(tenant))
             _ask_health(pipe)
-            clock, newest, order, expiries, texts, alerts, *reports = pipe.execute()
+
+        with _available():
+            clock, newest, order, expiries, texts, alerts, *reports = self._read(ask)
             pipeline_health = self._health(reports)
         now_ms = _ms(clock)
-        shown = {call for call, expires_ms in expiries if expires_ms > now_ms}
+        shown = {call for call, expires_ms in expiries if expires_ms > now_ms} & texts.keys()
         rows = {call: encoding.loads_row(texts[call]) for call in order if call in shown}
         return Snapshot(
             taken_at_ms=now_ms,
@@ -153,20 +156,42 @@ class Board:
     def detail(self, tenant: str, call: str) -> CallDetail | None:
         """Return all that is known of one call; none if the board does not know it."""
         partials = [keys.partial(tenant, call, channel) for channel in Channel]
-        with _available(), self._client.pipeline(transaction=True) as pipe:
+
+        def ask(pipe: Any) -> None:  # noqa: ANN401 - as in `snapshot`
             pipe.hgetall(keys.board_call(tenant, call))
             pipe.hget(keys.board_rows(tenant), call)
             pipe.mget(partials)
-            fields, text, words = pipe.execute()
+
+        with _available():
+            fields, text, words = self._read(ask)
         if not fields or text is None:
             return None
         row = encoding.loads_row(text)
         kept = Kept.of(fields)
         facts = CallFacts.of(kept.values(), kept.shown)
-        queue = _queue({call: row}, {f"{call}|{rule}": kept.alerts[rule] for rule in row.rules})
+        raised_so_far = {rule: kept.alerts[rule] for rule in row.rules if rule in kept.alerts}
+        queue = _queue(
+            {call: row}, {f"{call}|{rule}": text for rule, text in raised_so_far.items()}
+        )
         spoken = {channel: said for channel, said in zip(Channel, words, strict=True) if said}
         said, others = _said(facts.scores), _said(facts.others)
         return CallDetail(row, said, _unheard(facts.gaps), queue, spoken, others)
+
+    def _read(self, ask: Callable[[Any], None]) -> list[Any]:
+        """Return the answers to what *ask* asks, all of one moment.
+
+        A full Redis takes no transaction, so there they are of moments one after the other.
+        """
+        try:
+            return self._asked(ask, transaction=True)
+        except redis.exceptions.OutOfMemoryError:
+            return self._asked(ask, transaction=False)
+
+    def _asked(self, ask: Callable[[Any], None], *, transaction: bool) -> list[Any]:
+        with self._client.pipeline(transaction=transaction) as pipe:
+            ask(pipe)
+            answers: list[Any] = pipe.execute()
+            return answers
 
     def _try(self, fact: Fact) -> Put | None:
         tenant, call = name_of(fact)

@@ -34,6 +34,7 @@ from tests.support.board_facts import (
     tellings,
 )
 from tests.support.board_oracle import board_of
+from tests.support.full_store import full
 
 
 @pytest.fixture(name="client")
@@ -446,6 +447,63 @@ def test_full_redis_is_unavailable(board, client):
         client.config_set("maxmemory", 0)
     assert board.snapshot(TENANT).rows == ()
     assert board.put(start()).row.line == "line-7"
+
+
+@pytest.mark.parametrize("read", [
+    lambda board: board.snapshot(TENANT), lambda board: board.detail(TENANT, CALL),
+])  # fmt: skip
+def test_full_redis_is_read(board, redis_url, read):
+    """A Redis out of memory, which takes no transaction, is shown as one with room."""
+    board.put(score(0, text="lawyer"))
+    before = read(board)
+    with full(redis_url):
+        shown = read(board)
+    assert shown.alerts == before.alerts != ()
+
+
+def test_full_redis_takes_end(board, client, redis_url):
+    """A Redis out of memory takes the end of a call, so that its row goes soon."""
+    board.put(start())
+    with full(redis_url):
+        board.put(end())
+    assert client.ttl(keys.board_call(TENANT, CALL)) <= keys.ENDED_ROW_EXPIRES_S
+
+
+def test_full_redis_is_cleared(board, client, redis_url):
+    """A Redis out of memory is cleared of calls that are due, by any event that comes."""
+    board.put(start(call="c-due"))
+    client.zadd(keys.board_expiries(TENANT), {"c-due": 1})
+    with full(redis_url):
+        board.put(start())
+    assert client.hkeys(keys.board_rows(TENANT)) == [CALL]
+
+
+def test_full_redis_notes_published(board, redis_url):
+    """A Redis out of memory is told of an alert that was published, or it would be sent again."""
+    told = score(0, text="lawyer")
+    (alert,) = board.put(told).unpublished
+    with full(redis_url):
+        board.mark_published(alert)
+    assert board.put(told).unpublished == []
+
+
+def test_last_words_do_not_stay(board, client):
+    """What is kept of a tenant goes when its last call leaves the board, if nothing comes after."""
+    board.put(score(0, text="lawyer"))
+    long_s = {client.ttl(name) for name in client.keys(f"board:{TENANT}:*")}
+    board.put(end())
+    short_s = {client.ttl(name) for name in client.keys(f"board:{TENANT}:*")}
+    assert min(long_s) > keys.ENDED_ROW_EXPIRES_S
+    assert min(short_s) > 0
+    assert client.ttl(keys.board_rows(TENANT)) <= keys.ENDED_ROW_EXPIRES_S
+
+
+def test_other_calls_keep_tenants_keys(board, client):
+    """The end of one call takes nothing from a call that goes on."""
+    board.put(start(call="c-on"))
+    board.put(start())
+    board.put(end())
+    assert client.ttl(keys.board_rows(TENANT)) > keys.ENDED_ROW_EXPIRES_S
 
 
 def test_snapshot_reads_health(board, client):

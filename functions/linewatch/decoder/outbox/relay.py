@@ -195,7 +195,7 @@ class Relay:
 
     def _set_aside(self, partition: int, entry: _Entry, reason: str) -> None:
         entry_id, fields = entry
-        kept = [*chain(*fields.items()), b"reason", reason]
+        kept: list[Any] = [*chain(*fields.items()), b"reason", reason]
         moved = self._move(
             keys=[keys.outbox(partition), keys.log(keys.UNREADABLE, partition), keys.LOGS],
             args=[entry_id, UNREADABLE_KEPT, KEPT_S, *kept],
