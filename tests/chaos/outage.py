@@ -37,7 +37,9 @@ def kafka_down(chance, down_s=10.0):
             marks = _cut(site, broker, down_s)
             said = crowd.finish()
         site.drain()
-        verdict = judged(site.client, crowd, found=_copies(broker, crowd)) + Verdict(lost=not said)
+        verdict = judged(site.client, crowd, found=copies_in(broker, crowd)) + Verdict(
+            lost=not said
+        )
     return _row(verdict, crowd, marks, down_s)
 
 
@@ -57,7 +59,8 @@ def _waiting(site):
     return sum(site.client.xlen(keys.outbox(partition)) for partition in range(PARTITIONS))
 
 
-def _copies(broker, crowd):
+def copies_in(broker, crowd):
+    """Return topic -> (source, id) -> every copy of *crowd*'s events that Kafka has."""
     found = {topic: defaultdict(list) for topic in TOPICS}
     for topic in TOPICS:
         for record in broker.read(topic):

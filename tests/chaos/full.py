@@ -1,0 +1,105 @@
+"""A Redis that is full, amid calls, with Kafka there and away: no event is published twice."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+from linewatch import keys
+from linewatch.events import TOPICS as BY_TYPE
+from tests.chaos.crowd import UNAVAILABLE, Crowd
+from tests.chaos.delivery import utterance
+from tests.chaos.kills import BRIEF
+from tests.chaos.outage import copies_in
+from tests.chaos.rig import rig, within
+from tests.chaos.row import Row
+from tests.chaos.verdict import Verdict, judged
+from tests.support.kafka_broker import Broker
+
+#: Records that wait when Redis gets full, beside those of the calls.
+WAITING = 2000
+MOST_PUBLISHES = 1.05
+EMPTY_AIM_S = 5.0
+PATIENCE_S = 60
+#: Redis stays full for so long, so that what is published again and again shows.
+FULL_S = 6.0
+AWAY_S = 3.0
+
+
+def redis_full(chance):
+    """Let Redis be full for a while, first with Kafka there, then with Kafka coming back."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-kafka-")))
+        broker = Broker(folder)
+        stack.callback(broker.stop)
+        broker.start()
+        broker.make_topics(*sorted(set(BY_TYPE.values())))
+        site = stack.enter_context(rig(2, **broker.env))
+        with Crowd(site.fleet.urls, chance, count=4, speed=1.0, scripts=BRIEF) as crowd:
+            time.sleep(2)
+            took_s = [_filled(site, "there", lambda: None), _filled(site, "away", _back(broker))]
+            said = crowd.finish()
+        site.drain()
+        verdict = judged(site.client, crowd, found=copies_in(broker, crowd))
+        published = _published(broker)
+    verdict += Verdict(lost=2 * WAITING - len(published) + (not said))
+    return _row(verdict, crowd, took_s, published)
+
+
+def _back(broker):
+    broker.kill()
+
+    def come():
+        time.sleep(AWAY_S)
+        broker.start()
+
+    return come
+
+
+def _filled(site, name, meanwhile):
+    """Fill outbox and Redis, and return how long after *meanwhile* the outbox was empty."""
+    with site.client.pipeline(transaction=False) as pipe:
+        for number in range(WAITING):
+            record = utterance(f"full-{name}-{number % 40}", number // 40)
+            pipe.xadd(keys.outbox(record.partition), record.fields())
+        pipe.config_set("maxmemory", 1)
+        pipe.execute()
+    full_s = time.monotonic()
+    meanwhile()
+    begun_s = time.monotonic()
+    try:
+        within(PATIENCE_S, site.is_drained, "the outbox of a full Redis is empty", 0.02)
+        took_s = time.monotonic() - begun_s
+        time.sleep(max(0.0, full_s + FULL_S - time.monotonic()))
+    finally:
+        site.client.config_set("maxmemory", 0)
+    return took_s
+
+
+def _published(broker):
+    """Return how often each of the records that waited was published."""
+    return Counter(
+        (record.key, record.headers["ce_id"])
+        for record in broker.read("utterances")
+        if record.key.startswith("full-")
+    )
+
+
+def _row(verdict, crowd, took_s, published):
+    times = published.total() / (len(published) or 1)
+    refused = sum(answer.status == UNAVAILABLE for answer in list(crowd.ear.answers))
+    there_s, away_s = took_s
+    return Row(
+        "redis-full",
+        8,
+        f"Redis 100% full, {WAITING} events waiting, Kafka there, then away",
+        1,
+        verdict,
+        f"{times:.2f} publishes a record; outbox empty {there_s:.1f} s after, {away_s:.1f} s after"
+        f" Kafka answered; audio refused 503 {refused} times",
+        passed=times <= MOST_PUBLISHES and refused > 0,
+        open="" if max(took_s) <= EMPTY_AIM_S else f"empty later than {EMPTY_AIM_S:.0f} s",
+    )
