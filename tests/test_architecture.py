@@ -30,6 +30,7 @@ OWNERS = {
         "functions/linewatch/decoder/outbox/relay.py",
         "functions/linewatch/board/store.py",
         "functions/linewatch/eventlog/redis.py",
+        "functions/linewatch/eventlog/redis_connections.py",
         "functions/linewatch/eventlog/redis_writer.py",
     },
     "kafka": {

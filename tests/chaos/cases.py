@@ -29,6 +29,8 @@ from tests.chaos.row import Row, quantile
 #: The aim of p95, with ten calls on the dead decoder.
 RECOVERED_S = 1.0
 LEASE_S = 1.5
+#: The aim of p95, from when the name leads to the new primary.
+FOUND_S = 2.0
 AIMED_REFUSALS = 3
 #: With every store command drawing its fate, five in a row may be chance.
 MOST_REFUSALS = 5
@@ -150,6 +152,15 @@ def stale_replica(chance, times=1):
     verdict = links.stale_replica(chance, times)
     promise = f"stale replica promoted ({links.STALE_S} s of writes lost)"
     return Row("stale-replica", 7, promise, times, verdict, f"equal repeats {verdict.repeats}")
+
+
+def demoted(chance):
+    """A primary that becomes a replica, and keeps its clients."""
+    verdict, seconds = links.demoted(chance)
+    promise = "primary demoted, its clients stay connected to it"
+    return Row(
+        "demoted", 7, promise, 1, verdict, recoveries=seconds, aim_s=FOUND_S, passed=bool(seconds)
+    )
 
 
 def relay_kills(chance, times=8):
@@ -274,6 +285,7 @@ SHORT = {
     "redis-slow": redis_slow,
     "redis-deaf": redis_deaf,
     "stale-replica": stale_replica,
+    "demoted": demoted,
     "relay-kills": relay_kills,
     "terminated": terminated,
     "rollout": rollout.rollout,

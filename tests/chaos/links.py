@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 import redis
 
 from infra.launcher import redis_server
+from tests.chaos.crowd import OK
 from tests.chaos.faults import played
 from tests.chaos.kills import BRIEF
 from tests.chaos.proxy import Proxy
@@ -102,23 +103,61 @@ def stale_replica(chance, rounds):
     return sum(verdicts[1:], verdicts[0])
 
 
+def demoted(chance):
+    """Let primary and replica change their parts while everybody stays connected.
+
+    Returns:
+        The verdict, and how long after the new primary was there each channel was taken again (s).
+    """
+    with ExitStack() as stack:
+        site, other, proxy, port = _followed(stack)
+        marks = []
+
+        def demote(_):
+            # Nothing is forgotten: it waits until the replica has everything.
+            site.client.execute_command("FAILOVER")
+            eventually(lambda: other.info("replication")["role"] == "master", 20, what="it is promoted")
+            proxy.target = port
+            site.use(other)
+            marks.append(time.monotonic())
+            time.sleep(5)
+
+        verdict, crowd = played(site, chance, demote, speed=1.0, scripts=BRIEF)
+        return verdict, _back_s(crowd, marks[0])
+
+
+def _back_s(crowd, since_s):
+    """Return when each channel of a call that went on was taken first after *since_s*."""
+    taken, going = {}, set()
+    for answer in list(crowd.ear.answers):
+        if answer.sent_s < since_s:
+            going.add(answer.key)
+        elif answer.status == OK:
+            taken.setdefault(answer.key, answer.answered_s - since_s)
+    return [took_s for key, took_s in taken.items() if key in going]
+
+
+def _followed(stack):
+    """Start three decoders that reach their Redis by a proxy, and a replica of it."""
+    site = stack.enter_context(rig(0))
+    folder = site.folder / "replica"
+    folder.mkdir()
+    port = redis_server.free_port()
+    replica = start_redis(port, folder)
+    stack.callback(replica.wait)
+    stack.callback(replica.kill)
+    other = stack.enter_context(redis.Redis(port=port))
+    other.execute_command("REPLICAOF", "127.0.0.1", site.port)
+    proxy = stack.enter_context(Proxy(site.port))
+    site.fleet.redis_url = f"redis://127.0.0.1:{proxy.port}/0"
+    site.fleet.start(3)
+    eventually(lambda: other.info("replication")["master_link_status"] == "up", 20, what="it follows")
+    return site, other, proxy, port
+
+
 def _promote(chance):
     with ExitStack() as stack:
-        site = stack.enter_context(rig(0))
-        folder = site.folder / "replica"
-        folder.mkdir()
-        port = redis_server.free_port()
-        replica = start_redis(port, folder)
-        stack.callback(replica.wait)
-        stack.callback(replica.kill)
-        other = stack.enter_context(redis.Redis(port=port))
-        other.execute_command("REPLICAOF", "127.0.0.1", site.port)
-        proxy = stack.enter_context(Proxy(site.port))
-        site.fleet.redis_url = f"redis://127.0.0.1:{proxy.port}/0"
-        site.fleet.start(3)
-        eventually(
-            lambda: other.info("replication")["master_link_status"] == "up", 20, what="it follows"
-        )
+        site, other, proxy, port = _followed(stack)
 
         def promote(_):
             # No call may end meanwhile: nobody would be left to send again what was forgotten.

@@ -40,6 +40,7 @@ from linewatch.board.rules import Rule
 from linewatch.board.scores import ANYBODY, Shown
 from linewatch.calls import Alert, Channel, Missing, Score
 from linewatch.errors import StoreUnavailable
+from linewatch.eventlog.redis_connections import client_of
 from linewatch.events import PARTITIONS
 from linewatch.serving.readiness import Readiness
 
@@ -82,7 +83,7 @@ class Board:
 
         *shown* matters to who puts: what is read was chosen then.
         """
-        client = redis.Redis.from_url(
+        client = client_of(
             url,
             decode_responses=True,
             socket_timeout=_TIMEOUT_S,

@@ -12,6 +12,7 @@ from redis.retry import Retry
 
 from linewatch import keys
 from linewatch.errors import SettingsError, StoreUnavailable
+from linewatch.eventlog.redis_connections import client_of
 from linewatch.events import Record
 
 #: The client's own limit, 100, is below what THREADS may be; threads bound them.
@@ -25,7 +26,7 @@ def connect(url: str, timeout_s: float = 0.8) -> Redis:
         SettingsError: no client can be made of the URL.
     """
     try:
-        return Redis.from_url(
+        return client_of(
             url,
             protocol=2,
             socket_timeout=timeout_s,

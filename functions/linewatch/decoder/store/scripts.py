@@ -10,8 +10,9 @@ from typing import Any, Final
 from redis import ConnectionError as Lost
 from redis import Redis
 from redis import TimeoutError as Late
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 
+from linewatch.eventlog.redis_connections import is_misplaced
 from linewatch.serving.breaker import Breaker
 
 NAMES: Final = (
@@ -44,7 +45,14 @@ class Scripts:
         Raises:
             redis.RedisError: Redis did not answer, or refused.
         """
-        script = self.known[name]
+        try:
+            return self._run(self.known[name], keys, arguments)
+        except RedisError as error:
+            if is_misplaced(error):
+                self.drop_idle()
+            raise
+
+    def _run(self, script: Any, keys: Sequence[str], arguments: Sequence[Part]) -> Any:  # noqa: ANN401 - see above
         try:
             with self._breaker.asking(), self._connection() as connection:
                 connection.send_command("EVALSHA", script.sha, len(keys), *keys, *arguments)

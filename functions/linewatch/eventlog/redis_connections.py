@@ -1,0 +1,79 @@
+"""Connections to Redis that do not stay with a server that cannot take writes.
+
+A primary that was demoted keeps its clients, and so does one that loads its data or cannot
+write it down. The URL's name may lead elsewhere by now: whoever is refused so connects anew.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from redis import Connection, ConnectionPool, Redis, RedisError, SSLConnection
+from redis.connection import UnixDomainSocketConnection
+from redis.exceptions import BusyLoadingError, ClusterDownError, ReadOnlyError
+
+_KINDS: Final = (ReadOnlyError, BusyLoadingError, ClusterDownError)
+#: How the same reads inside a script's error, and what has no class of its own.
+_CODES: Final = re.compile(
+    r"\b(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|MISCONF|NOREPLICAS|UNBLOCKED)\b"
+)
+
+
+def is_misplaced(error: Exception) -> bool:
+    """Tell whether *error* says that this server takes no writes, though it answers."""
+    return isinstance(error, _KINDS) or bool(_CODES.search(str(error)))
+
+
+class _Leaving:
+    """Notes that it is connected to a server that takes no writes."""
+
+    leaves = False
+
+    def read_response(self, *words: Any, **options: Any) -> Any:  # noqa: ANN401 - as redis-py has it
+        try:
+            return super().read_response(*words, **options)  # type: ignore[misc] # redis-py's
+        except RedisError as error:
+            self.leaves = self.leaves or is_misplaced(error)
+            raise
+
+    def disconnect(self, *words: Any, **options: Any) -> None:  # noqa: ANN401 - as redis-py has it
+        self.leaves = False
+        super().disconnect(*words, **options)  # type: ignore[misc] # redis-py's
+
+
+class _Tcp(_Leaving, Connection):
+    pass
+
+
+class _Tls(_Leaving, SSLConnection):
+    pass
+
+
+class _Unix(_Leaving, UnixDomainSocketConnection):
+    pass
+
+
+_BY_SCHEME: Final = {"redis": _Tcp, "rediss": _Tls, "unix": _Unix}
+
+
+class _Pool(ConnectionPool):
+    """Gives up all idle connections once one of them leads to a server that takes no writes."""
+
+    def release(self, connection: Any) -> None:  # noqa: ANN401 - as redis-py has it
+        leaves = connection.leaves
+        if leaves:
+            connection.disconnect()
+        super().release(connection)
+        if leaves:
+            self.disconnect(inuse_connections=False)
+
+
+def client_of(url: str, **options: Any) -> Redis:  # noqa: ANN401 - the pool's own
+    """Return a client of the Redis at *url*; nothing is connected yet.
+
+    Raises:
+        ValueError: no client can be made of the URL.
+    """
+    kind = _BY_SCHEME.get(url.partition(":")[0], _Tcp)
+    return Redis.from_pool(_Pool.from_url(url, connection_class=kind, **options))
