@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from eventing import topology
 from linewatch.errors import LinewatchError, SettingsError
@@ -20,6 +21,9 @@ from linewatch.eventlog.kafka_topics import IN_SYNC, Topics
 from linewatch.eventlog.protocol import KEPT_S
 from linewatch.eventlog.settings import KafkaSettings
 from linewatch.settings import load, setting, whole
+
+#: A record that one broker alone has is lost with it.
+_IN_SYNC: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class TopicsSettings(KafkaSettings):
         "KAFKA_MIN_INSYNC",
         whole(0, 100),
         "0",
-        "copies that must have a record of a new topic; 0 = one less than KAFKA_REPLICATION",
+        "copies that must have a record of a new topic; 0 = 2, or 1 if KAFKA_REPLICATION is 1",
     )
     kept_hours: int = setting(
         "KAFKA_KEPT_HOURS",
@@ -55,7 +59,7 @@ class TopicsSettings(KafkaSettings):
                 f"KAFKA_MIN_INSYNC={self.least_in_sync} is above KAFKA_REPLICATION="
                 f"{self.replication}: nothing could be written; lower it"
             )
-        return self.least_in_sync or max(1, self.replication - 1)
+        return self.least_in_sync or min(_IN_SYNC, self.replication)
 
     def kind_of(self, partitions: int) -> Mapping[str, object]:
         """Return the settings of a new topic, as Kafka's client wants them."""

@@ -14,7 +14,8 @@ from tests.chaos.crowd import UNAVAILABLE, Crowd
 from tests.chaos.delivery import utterance
 from tests.chaos.kills import BRIEF
 from tests.chaos.outage import copies_in
-from tests.chaos.rig import rig, within
+from tests.chaos.rig import rig
+from tests.support.waiting import eventually
 from tests.chaos.row import Row
 from tests.chaos.verdict import Verdict, judged
 from tests.support.kafka_broker import Broker
@@ -71,7 +72,7 @@ def _filled(site, name, meanwhile):
     meanwhile()
     begun_s = time.monotonic()
     try:
-        within(PATIENCE_S, site.is_drained, "the outbox of a full Redis is empty", 0.02)
+        eventually(site.is_drained, PATIENCE_S, 0.02, what="the outbox of a full Redis is empty")
         took_s = time.monotonic() - begun_s
         time.sleep(max(0.0, full_s + FULL_S - time.monotonic()))
     finally:

@@ -116,7 +116,9 @@ def demoted(chance):
         def demote(_):
             # Nothing is forgotten: it waits until the replica has everything.
             site.client.execute_command("FAILOVER")
-            eventually(lambda: other.info("replication")["role"] == "master", 20, what="it is promoted")
+            eventually(
+                lambda: other.info("replication")["role"] == "master", 20, what="it is promoted"
+            )
             proxy.target = port
             site.use(other)
             marks.append(time.monotonic())
@@ -151,7 +153,9 @@ def _followed(stack):
     proxy = stack.enter_context(Proxy(site.port))
     site.fleet.redis_url = f"redis://127.0.0.1:{proxy.port}/0"
     site.fleet.start(3)
-    eventually(lambda: other.info("replication")["master_link_status"] == "up", 20, what="it follows")
+    eventually(
+        lambda: other.info("replication")["master_link_status"] == "up", 20, what="it follows"
+    )
     return site, other, proxy, port
 
 

@@ -65,13 +65,15 @@ def test_unfit_topic_is_told(kafka, folder, capsys, kind, said):
     ("env", "copies"),
     [
         ({}, 1),
-        ({"KAFKA_REPLICATION": "2"}, 1),
+        ({"KAFKA_REPLICATION": "2"}, 2),
         ({"KAFKA_REPLICATION": "3"}, 2),
+        ({"KAFKA_REPLICATION": "5"}, 2),
+        ({"KAFKA_REPLICATION": "2", "KAFKA_MIN_INSYNC": "1"}, 1),
         ({"KAFKA_REPLICATION": "3", "KAFKA_MIN_INSYNC": "3"}, 3),
     ],
 )
-def test_all_copies_but_one_are_written(env, copies):
-    """A record is written when all copies but one have it, or as many as are set."""
+def test_two_copies_are_written(env, copies):
+    """A record is written when two copies have it where there are two, or as many as are set."""
     topic_settings = load(topics.TopicsSettings, env)
     assert topic_settings.kind_of(12)["configs"]["min.insync.replicas"] == str(copies)
 
