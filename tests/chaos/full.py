@@ -15,10 +15,10 @@ from tests.chaos.delivery import utterance
 from tests.chaos.kills import BRIEF
 from tests.chaos.outage import copies_in
 from tests.chaos.rig import rig
-from tests.support.waiting import eventually
 from tests.chaos.row import Row
 from tests.chaos.verdict import Verdict, judged
 from tests.support.kafka_broker import Broker
+from tests.support.waiting import eventually
 
 #: Records that wait when Redis gets full, beside those of the calls.
 WAITING = 2000
