@@ -79,10 +79,11 @@ class TestBadChunk:
         problem(audio(web, body=b"\0" * 2000), 409, "sequence-conflict")
 
     def test_old_position(self, web):
-        """A position already heard is 409."""
-        audio(web)
-        told_of = problem(audio(web, CHUNKS[1], ce_position="7"), 409, "position-conflict")
-        assert told_of["next_position"] == 2000
+        """A position more than a second back is 409."""
+        for number in range(5):
+            audio(web, CHUNKS[number])
+        told_of = problem(audio(web, CHUNKS[5], ce_position="7"), 409, "position-conflict")
+        assert told_of["next_position"] == 10_000
 
     def test_replaced_stream(self, web):
         """A sender that was replaced is told to stop."""

@@ -132,7 +132,7 @@ class Session:
     """One channel of one call, from a checkpoint on.
 
     A restored session is made from the checkpoint and accepts the steps of the tail
-    in order; samples before the checkpoint's first are skipped.
+    in order; samples that were heard already are skipped.
 
     Args:
         key: Whose channel it is; a mixed one has no voice gate.
@@ -208,6 +208,8 @@ class Session:
         return [self._edge(self._next, self._next)]
 
     def _chunk(self, chunk: Chunk) -> list[Edge]:
+        if chunk.rate_hz == self.rate_hz and chunk.end_position <= self._next:
+            return []
         edges = []
         if chunk.rate_hz != self.rate_hz:
             edges.append(self._change_rate(chunk))

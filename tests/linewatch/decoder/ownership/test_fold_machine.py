@@ -50,7 +50,7 @@ class Model:
             return errors.SequenceConflict if known and known != [step] else None
         if _first(step) != due:
             return errors.SequenceGap
-        if not isinstance(step, End) and step.position < self.next_position:
+        if not isinstance(step, End) and step.position < self.next_position - 8000:
             return errors.PositionConflict
         return None
 
@@ -191,17 +191,17 @@ class Machine(RuleBasedStateMachine):
         """Go on at the next number, behind samples that never come."""
         self.bring(pod, self.chunk(2000, lost=lost), -1)
 
-    @rule(pod=PODS, back=st.integers(1, 500))
+    @rule(pod=PODS, back=st.one_of(st.integers(1, 2500), st.integers(7999, 9000)))
     def go_back(self, pod, back):
-        """Send samples again under a new number."""
+        """Send samples again under a new number, up to a second of them and more."""
         if back <= self.model.next_position:
             self.bring(pod, self.chunk(2000, lost=-back), -1)
 
-    @rule(pod=PODS, lost=st.integers(0, 6000), steps=st.integers(1, 9), reason=REASONS)
+    @rule(pod=PODS, lost=st.integers(-9000, 6000), steps=st.integers(1, 9), reason=REASONS)
     def gap(self, pod, lost, steps, reason):
         """State a gap."""
-        due, position = self.model.next_seq, self.model.next_position
-        self.bring(pod, Gap(due, due + steps, position + lost, self.stream, reason), -1)
+        due, position = self.model.next_seq, max(0, self.model.next_position + lost)
+        self.bring(pod, Gap(due, due + steps, position, self.stream, reason), -1)
 
     @rule(pod=PODS, seq=st.integers(0, 400), lost=st.integers(0, 6000))
     def sender_restart(self, pod, seq, lost):

@@ -171,9 +171,15 @@ class Calls(RuleBasedStateMachine):
         """Go on at the next number with a later position."""
         self.take(self.chunk(2000, position=self.position + lost))
 
-    @rule(back=st.integers(1, 500))
+    @rule(back=st.integers(1, 8000), size=SIZES)
+    def overlap(self, back, size):
+        """Send the next number with up to a second that was heard: the rest of it is taken."""
+        if back <= self.position:
+            self.take(self.chunk(size, position=self.position - back))
+
+    @rule(back=st.integers(8001, 8500))
     def go_back(self, back):
-        """Send the next number with a position that was heard: it is refused."""
+        """Send the next number with more than a second that was heard: it is refused."""
         if back <= self.position:
             self.refused(self.chunk(2000, position=self.position - back), PositionConflict)
 

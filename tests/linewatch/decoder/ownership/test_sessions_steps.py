@@ -92,13 +92,13 @@ class TestRefusals:
         assert AGENT in pod.sessions
 
     def test_old_position_is_refused(self, pod):
-        """A new sender with a position already heard is refused and replaces nobody."""
-        for step in STEPS[:4]:
+        """A new sender more than a second back is refused and replaces nobody."""
+        for step in STEPS[:6]:
             pod.take(AGENT, step)
         with pytest.raises(PositionConflict) as caught:
-            pod.take(AGENT, replace(STEPS[2], stream="s2"))
-        assert caught.value.extra["next_position"] == 8000
-        assert pod.take(AGENT, STEPS[4]).next_seq == 5
+            pod.take(AGENT, replace(STEPS[1], stream="s2"))
+        assert caught.value.extra["next_position"] == 12_000
+        assert pod.take(AGENT, STEPS[6]).next_seq == 7
 
     def test_replaced_sender_stops(self, pod, redis_url):
         """A new sender with a later position makes a gap, and the old one is told to stop."""

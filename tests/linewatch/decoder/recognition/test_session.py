@@ -163,6 +163,32 @@ class TestRestore:
             assert [each for each in before if each.end_position > first] == journal.tail
 
 
+class TestOverlap:
+    """Samples that were heard already."""
+
+    @settings(max_examples=12, deadline=None)
+    @given(back=st.lists(st.integers(0, 8000), min_size=80, max_size=80))
+    def test_heard_samples_are_cut(self, back):
+        """Chunks that repeat up to a second pass the edges of chunks that do not."""
+        sound, journal = conversation(), Journal()
+        steps = fakes.chunks(sound)
+        for step, overlap in zip(steps, back, strict=False):
+            begin = max(0, step.position - overlap)
+            audio = fakes.encoded(sound[begin : step.end_position], Codec.PCMU)
+            journal.put(journal.restored(), replace(step, position=begin, audio=audio))
+        assert told(journal.edges) == told(fold(steps))
+
+    def test_known_chunk_adds_nothing(self):
+        """A chunk of samples that were all heard changes nothing, and none is left to drop."""
+        session, steps = new_session(), fakes.chunks(fakes.speech(1))
+        for step in steps:
+            session.accept(step)
+        assert session.accept(replace(steps[1], seq=4)) == []
+        (edge,) = session.accept(End(5, "s1"))
+        assert edge.drop == len(steps) + 1
+        assert edge.checkpoint.first_sample == 8000
+
+
 SOUNDS = {
     "speech": fakes.speech,
     "silence": fakes.silence,

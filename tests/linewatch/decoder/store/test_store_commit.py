@@ -67,10 +67,31 @@ class TestCommit:
         assert (receipt.state, receipt.next_seq) == (Committed.GAP, 2)
 
     def test_old_position_is_refused(self, store):
-        """The next number with a position already heard is refused."""
-        epoch = filled(store, 2)
-        receipt = store.commit(AGENT, epoch, chunk(2, 3999))
-        assert (receipt.state, receipt.next_position) == (Committed.POSITION, 4000)
+        """The next number with a position more than a second back is refused."""
+        epoch = filled(store, 5)
+        receipt = store.commit(AGENT, epoch, chunk(5, 1999))
+        assert (receipt.state, receipt.next_position) == (Committed.POSITION, 10_000)
+
+    @pytest.mark.parametrize(
+        ("position", "next_position", "kept"),
+        [(9999, 11_999, 6), (8001, 10_001, 6), (8000, 10_000, 5), (2000, 10_000, 5)],
+    )
+    def test_overlap_is_taken(self, store, client, position, next_position, kept):
+        """Up to a second heard before is taken; a chunk that adds nothing is not kept."""
+        epoch = filled(store, 5)
+        receipt = store.commit(AGENT, epoch, chunk(5, position))
+        assert (receipt.state, receipt.next_seq) == (Committed.ACCEPTED, 6)
+        assert receipt.next_position == next_position
+        assert client.llen(keys.tail(AGENT)) == kept
+        assert store.commit(AGENT, epoch, chunk(5, position)).state is Committed.DUPLICATE
+
+    def test_gap_may_overlap(self, store):
+        """A gap up to a second back leaves the position, one further back is refused."""
+        epoch = filled(store, 5)
+        receipt = store.commit(AGENT, epoch, Gap(5, 7, 2000, "s1", GapReason.LOST))
+        assert (receipt.state, receipt.next_position) == (Committed.ACCEPTED, 10_000)
+        receipt = store.commit(AGENT, epoch, Gap(7, 8, 1999, "s1", GapReason.LOST))
+        assert (receipt.state, receipt.next_position) == (Committed.POSITION, 10_000)
 
     def test_later_position_is_taken(self, store):
         """The next number with a later position is taken: the session makes a gap of it."""
@@ -88,10 +109,10 @@ class TestCommit:
             assert store.commit(AGENT, epoch, late).state is Committed.REPLACED
 
     def test_new_stream_old_position(self, store):
-        """A sender that restarted with a position already heard is refused."""
-        epoch = filled(store, 3)
-        receipt = store.commit(AGENT, epoch, chunk(0, 5999, stream="s2"))
-        assert (receipt.state, receipt.next_position) == (Committed.POSITION, 6000)
+        """A sender that restarted more than a second back is refused."""
+        epoch = filled(store, 5)
+        receipt = store.commit(AGENT, epoch, chunk(0, 1999, stream="s2"))
+        assert (receipt.state, receipt.next_position) == (Committed.POSITION, 10_000)
         assert store.peek(AGENT).stream == "s1"
 
     def test_new_stream_repeats(self, store):

@@ -12,7 +12,8 @@ local position, end_position = tonumber(ARGV[6]), tonumber(ARGV[7])
 local resume, base = ARGV[12], ARGV[13]
 local KEPT = 128
 
-local found = redis.call('HMGET', session, 'epoch', 'stream', 'next_seq', 'next_position', 'past', 'ended')
+local found = redis.call('HMGET', session, 'epoch', 'stream', 'next_seq', 'next_position', 'past', 'ended',
+  'rate_hz')
 if found[1] ~= epoch then return {'moved', 0, 0, 0} end
 local known, next_seq, next_position = found[2], tonumber(found[3]), tonumber(found[4])
 local past, before, ended = found[5], next_seq, found[6]
@@ -41,17 +42,19 @@ local comes_back = ended ~= '' and resume ~= '' and stream ~= known
 if ended ~= '' and not comes_back then return answer('ended') end
 if seq ~= next_seq then return answer('gap') end
 if base ~= '' then next_position = tonumber(base) end
-if position >= 0 and position < next_position then return answer('position') end
+-- Up to a second that was heard already is cut by the session; more is another place in the call.
+if position >= 0 and position < next_position - tonumber(found[7]) then return answer('position') end
 
 -- A full Redis refuses a script whose first write needs memory: so it does audio, but neither
 -- gaps nor ends, after which memory is freed.
 if kind ~= 'chunk' then redis.call('LTRIM', tail, 0, -1) end
 if resume ~= '' then redis.call('RPUSH', tail, resume) end
-redis.call('RPUSH', tail, ARGV[8])
+-- A chunk that adds nothing would stay in the tail for ever: no edge comes of it.
+if kind ~= 'chunk' or end_position > next_position then redis.call('RPUSH', tail, ARGV[8]) end
 if kind == 'gap' or stream ~= known then redis.call('DEL', taken) end
 redis.call('RPUSH', taken, ARGV[9])
 redis.call('LTRIM', taken, -KEPT, -1)
-if end_position < 0 then end_position = next_position end
+end_position = math.max(end_position, next_position)
 local time = redis.call('TIME')
 local time_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', session, 'stream', stream, 'past', past, 'next_seq', after,
