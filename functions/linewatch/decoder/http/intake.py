@@ -19,22 +19,16 @@ from linewatch.calls import (
     GapReason,
     checked_name,
 )
-from linewatch.errors import BadChunk, BadEvent, BadRequest, UnsupportedMedia
+from linewatch.decoder.http.media import HIGHEST_HZ, media_type
+from linewatch.errors import BadChunk, BadEvent, BadRequest
 
 #: 250 ms of 48 kHz PCM is 24 kB: this is 2.7 s of it.
 BODY_LIMIT: Final = 256 * 1024
-LOWEST_HZ: Final = 8_000
-HIGHEST_HZ: Final = 48_000
-_TELEPHONE_HZ: Final = 8_000
 _HIGHEST_NUMBER: Final = 1 << 53
 #: A week of audio, as long as any reader of our events takes a call to last.
 _HIGHEST_POSITION: Final = payloads.CALL_LIMIT_MS // 1000 * HIGHEST_HZ
 _MOST_DIGITS: Final = 16
 _MOST_CHARACTERS: Final = 128
-_ENDIANS: Final = {"S16LE": Codec.S16LE, "S16BE": Codec.L16}
-_MEDIA: Final = (
-    "send audio/L16;rate=..., audio/x-raw;format=S16LE;rate=..., audio/PCMU or audio/PCMA"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,40 +37,6 @@ class Heard:
 
     chunk: Chunk
     started_at_ms: int | None
-
-
-def media_type(content_type: str) -> tuple[Codec, int]:
-    """Return codec and rate in Hz.
-
-    Raises:
-        UnsupportedMedia: none of the four types.
-        BadChunk: a rate that is no number, or out of bounds.
-    """
-    kind, *rest = (part.strip() for part in content_type.split(";"))
-    options = {name.lower(): value for name, _, value in (part.partition("=") for part in rest)}
-    rate = options.get("rate", "")
-    if options.get("channels", "1") != "1":
-        raise UnsupportedMedia("send each speaker as a channel of its own: channels=1")
-    match kind.lower():
-        case "audio/l16":
-            return Codec.L16, _rate_hz(rate)
-        case "audio/x-raw":
-            codec = _ENDIANS.get(options.get("format", "").upper())
-            if codec is None:
-                raise UnsupportedMedia("audio/x-raw needs format=S16LE or format=S16BE")
-            return codec, _rate_hz(rate)
-        case "audio/pcmu":
-            return Codec.PCMU, _rate_hz(rate or str(_TELEPHONE_HZ))
-        case "audio/pcma":
-            return Codec.PCMA, _rate_hz(rate or str(_TELEPHONE_HZ))
-    raise UnsupportedMedia(f"content type {content_type[:80]!r} is not supported: {_MEDIA}")
-
-
-def _rate_hz(raw: str) -> int:
-    number = int(raw) if raw.isascii() and raw.isdigit() and len(raw) <= _MOST_DIGITS else 0
-    if not LOWEST_HZ <= number <= HIGHEST_HZ:
-        raise BadChunk(f"rate must be {LOWEST_HZ} to {HIGHEST_HZ} Hz, not {raw[:20] or 'left out'}")
-    return number
 
 
 def _number(name: str, raw: object) -> int:
@@ -114,7 +74,7 @@ def checked_chunk(media: tuple[Codec, int], numbers: Mapping[str, object], audio
     """Return the chunk of *audio* in *media*: codec and rate in Hz.
 
     Args:
-        media: See `media_type`.
+        media: See `linewatch.decoder.http.media.media_type`.
         numbers: The event's ``sequence``, ``position`` and ``stream``, as texts or numbers.
         audio: The samples.
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from linewatch.calls import Chunk, Codec, Gap, GapReason, Step
-from linewatch.decoder.http.intake import HIGHEST_HZ, LOWEST_HZ
+from linewatch.decoder.http.media import HIGHEST_HZ, LOWEST_HZ
 from linewatch.decoder.store.answers import Stored
 from linewatch.errors import BadRequest
 

@@ -9,7 +9,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from linewatch import events, payloads
 from linewatch.calls import CallEnd, CallStart, ChannelKey
-from linewatch.decoder.http.intake import Heard, checked_chunk, checked_start, media_type, start_ms
+from linewatch.decoder.http.intake import Heard, checked_chunk, checked_start, start_ms
+from linewatch.decoder.http.media import media_type
 from linewatch.errors import BadEvent, Forbidden
 
 BATCH: str = "application/cloudevents-batch+json"

@@ -33,8 +33,7 @@ class Request:
             UnsupportedMedia: the body is packed.
             TooLarge: it is longer than `BODY_LIMIT`.
         """
-        if environ.get("HTTP_CONTENT_ENCODING"):
-            raise UnsupportedMedia("send the body as it is, without Content-Encoding")
+        _check_encoding(environ.get("HTTP_CONTENT_ENCODING", ""))
         length = int(environ.get("CONTENT_LENGTH") or 0)
         if length > BODY_LIMIT:
             raise TooLarge(f"send at most {BODY_LIMIT} bytes at once")
@@ -45,6 +44,14 @@ class Request:
             query=_query(query),
             headers=headers_of(environ),
             body=environ["wsgi.input"].read(length),
+        )
+
+
+def _check_encoding(encoding: str) -> None:
+    packed = {each.strip().lower() for each in encoding.split(",")} - {"", "identity"}
+    if packed:
+        raise UnsupportedMedia(
+            f"Content-Encoding {encoding[:40]!r} is not supported: send the body as it is"
         )
 
 

@@ -9,7 +9,7 @@ from linewatch.errors import Forbidden, Unauthorized
 from linewatch.settings import token_digest
 
 DEFAULT = "default"
-_SCHEME = "Bearer "
+_SCHEME = "bearer"
 
 
 class Tenants:
@@ -38,12 +38,17 @@ class Tenants:
         """
         if not self._tokens and not self._more:
             return checked_name("tenant", claimed or DEFAULT)
-        if not authorization or not authorization.startswith(_SCHEME):
-            raise Unauthorized("send Authorization: Bearer <token>")
-        digest = token_digest(authorization.removeprefix(_SCHEME).strip())
+        digest = token_digest(_token(authorization or ""))
         tenant = self._tokens.get(digest) or (self._more and self._more().get(digest))
         if not tenant:
             raise Unauthorized("this token is not known here: ask for a new one")
         if claimed and claimed != tenant:
             raise Forbidden("the token belongs to another tenant than the request names")
         return tenant
+
+
+def _token(authorization: str) -> str:
+    scheme, _, token = authorization.strip().partition(" ")
+    if scheme.lower() != _SCHEME:
+        raise Unauthorized("send Authorization: Bearer <token>")
+    return token.strip()

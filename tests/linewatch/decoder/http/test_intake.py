@@ -14,7 +14,6 @@ from linewatch.errors import (
     BadEvent,
     BadName,
     BadRequest,
-    UnsupportedMedia,
 )
 from linewatch.step_requests import ChannelRequests
 from tests.linewatch.decoder.pods import AGENT, STARTED_AT_MS, tried
@@ -43,52 +42,6 @@ def chunk_of(body=b"\xff" * 4, **headers):
     changed = {name.replace("_", "-"): value for name, value in headers.items()}
     sent = {k: v for k, v in {**HEADERS, **changed}.items() if v is not None}
     return intake.chunk_of(sent, body)
-
-
-class TestMediaType:
-    """The codec and rate a content type names."""
-
-    @pytest.mark.parametrize(
-        ("content_type", "codec", "rate_hz"),
-        [
-            ("audio/PCMU", Codec.PCMU, 8000),
-            ("audio/pcma;rate=8000", Codec.PCMA, 8000),
-            ("audio/L16;rate=16000", Codec.L16, 16_000),
-            ("audio/L16; rate=44100; channels=1", Codec.L16, 44_100),
-            ("audio/x-raw;format=S16LE;rate=48000", Codec.S16LE, 48_000),
-            ("audio/x-raw; rate=11025; format=s16be", Codec.L16, 11_025),
-            ("audio/PCMU; Rate=16000", Codec.PCMU, 16_000),
-        ],
-    )
-    def test_what_is_read(self, content_type, codec, rate_hz):
-        """The four types are read, at any rate from 8 to 48 kHz."""
-        assert intake.media_type(content_type) == (codec, rate_hz)
-
-    @pytest.mark.parametrize(
-        "content_type",
-        [
-            "",
-            "audio/wav",
-            "text/plain",
-            "audio/x-raw;rate=8000",
-            "audio/x-raw;format=F32LE;rate=8000",
-            "audio/L16;rate=16000;channels=2",
-            "audio/PCMU, audio/PCMU",
-        ],
-    )
-    def test_others_are_unsupported(self, content_type):
-        """Any other type, and two speakers in one stream, is 415 and says what to send."""
-        with pytest.raises(UnsupportedMedia, match=r"send|needs"):
-            intake.media_type(content_type)
-
-    @pytest.mark.parametrize(
-        "rate",
-        ["", "0", "7999", "48001", "-8000", "8e3", "8000.0", "0000080001", "8000" + "0" * 5000],
-    )
-    def test_bad_rates(self, rate):
-        """A rate that is missing, 0, no number or out of bounds is 400."""
-        with pytest.raises(BadChunk, match="rate"):
-            intake.media_type(f"audio/L16;rate={rate}")
 
 
 class TestChunk:

@@ -42,7 +42,14 @@ def test_longest_body():
         asked(b"x" * (BODY_LIMIT + 1))
 
 
-def test_packed_body():
-    """A body that must be unpacked first is refused."""
-    with pytest.raises(UnsupportedMedia):
-        asked(HTTP_CONTENT_ENCODING="gzip")
+@pytest.mark.parametrize("encoding", ["", "identity", "Identity", "identity, identity"])
+def test_unchanged_body(encoding):
+    """A body that is said to be as it is, is read."""
+    assert asked(b"abcd", HTTP_CONTENT_ENCODING=encoding).body == b"abcd"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity, br", "aws-chunked", "x"])
+def test_packed_body(encoding):
+    """A body that must be unpacked first is refused, by the name of what packs it."""
+    with pytest.raises(UnsupportedMedia, match=encoding):
+        asked(HTTP_CONTENT_ENCODING=encoding)

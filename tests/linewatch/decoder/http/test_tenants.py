@@ -30,6 +30,12 @@ def test_token_names_tenant(claimed):
     assert CLOSED.of("Bearer secret-b", claimed) == "beta"
 
 
+@pytest.mark.parametrize("scheme", ["bearer ", "BEARER ", "Bearer   ", " bearer  "])
+def test_scheme_has_no_case(scheme):
+    """The scheme may be written in any case, and followed by several spaces."""
+    assert CLOSED.of(f"{scheme}secret-b", None) == "beta"
+
+
 @pytest.mark.parametrize(
     "header", [None, "", "secret-a", "Basic secret-a", "Bearer", "Bearer ", "Bearer secret-c"]
 )
