@@ -77,7 +77,7 @@ def pairs(raw: str) -> Mapping[str, str]:
 class ActivatorSettings:
     """What the activator needs."""
 
-    host: str = setting("BIND", str, "127.0.0.1", "the address to listen on")
+    host: str = setting("BIND", settings.bind_host, "127.0.0.1", "the address to listen on")
     port: int = setting("PORT", settings.whole(1, 65535), "8090", "the port to listen on")
     redis_url: str = setting(
         "REDIS_URL",
@@ -260,7 +260,7 @@ def main(env: Mapping[str, str]) -> int:
         return create(activator)
 
     log.info("activator: %s on port %d", ", ".join(activator.functions), chosen.port)
-    Server(begin, f"{chosen.host}:{chosen.port}", _THREADS, activator.close).run()
+    Server(begin, settings.host_port(chosen.host, chosen.port), _THREADS, activator.close).run()
     return 0
 
 

@@ -29,7 +29,7 @@ from linewatch.eventlog.protocol import Group
 from linewatch.eventlog.redis import RedisLog
 from linewatch.eventlog.settings import LogSettings
 from linewatch.serving.health_port import HealthPort
-from linewatch.settings import load, names, number, setting, url, whole
+from linewatch.settings import bind_host, load, names, number, setting, url, whole
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _WANTED = "the source that K_SINK takes, by its name in the manifests; none = al
 class DispatcherSettings(LogSettings):
     """What the dispatcher needs."""
 
-    bind: str = setting("BIND", str, "127.0.0.1", "the address of health and metrics")
+    bind: str = setting("BIND", bind_host, "127.0.0.1", "the address of health and metrics")
     port: int = setting("PORT", whole(0, 65535), "0", "port of health and metrics; 0 = closed")
     sources: tuple[str, ...] = setting("SOURCE", names, "", _WANTED)
     sink: str = setting(

@@ -39,7 +39,7 @@ from linewatch.serving import metrics_text
 from linewatch.serving.problems import answer_problems
 from linewatch.serving.readiness import Readiness
 from linewatch.serving.server import Server, log_to_stderr
-from linewatch.settings import load, setting, whole
+from linewatch.settings import bind_host, host_port, load, setting, whole
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ _JSON = re.compile(r"[^/]+/([^;]+\+)?json\s*(;.*)?", re.IGNORECASE)
 class SinkSettings(LogSettings):
     """What the sink needs."""
 
-    host: str = setting("BIND", str, "127.0.0.1", "the address to listen on")
+    host: str = setting("BIND", bind_host, "127.0.0.1", "the address to listen on")
     port: int = setting("PORT", whole(1, 65535), "8091", "the port to listen on")
     manifests: str = setting(
         "MANIFESTS", str, str(topology.FOLDER), "folder of the eventing manifests"
@@ -174,7 +174,7 @@ def serve(
         sys.stderr.write(f"{error.detail}\n")
         return 2
     log.info("%s: %s on port %d", role, ", ".join(sorted(known)), settings.port)
-    bind = f"{settings.host}:{settings.port}"
+    bind = host_port(settings.host, settings.port)
     Server(lambda: app(event_log, read), bind, _THREADS, event_log.close).run()
     return 0
 

@@ -195,19 +195,44 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def bind_host(raw: str) -> str:
+    """Parse an address or a name to listen on; one of IPv6 may stand in brackets."""
+    found = raw.strip()
+    if found.startswith("[") and found.endswith("]"):
+        found = found[1:-1]
+    if set("[]:") & set(found):
+        try:
+            ipaddress.IPv6Address(found)
+        except ValueError:
+            raise ValueError("use an address or a name, without a port") from None
+    return found
+
+
+def host_port(host: str, port: int) -> str:
+    """Return *host* and *port* as they stand in a URL: an address of IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def path(raw: str) -> Path:
     """Parse a path; ``~`` is the home folder."""
     return Path(raw).expanduser()
 
 
 def addresses(raw: str) -> tuple[str, ...]:
-    """Parse ``host:port`` pairs, comma-separated."""
+    """Parse ``host:port`` pairs, comma-separated; an address of IPv6 in brackets."""
     found = names(raw)
     for each in found:
-        host, _, port = each.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < _PORT_END:
-            raise ValueError("use host:port, comma-separated")
+        name, _, port = each.rpartition(":")
+        if not _is_host(name) or not port.isdecimal() or not 0 < int(port) < _PORT_END:
+            raise ValueError("use host:port, comma-separated, with IPv6 as [address]:port")
     return found
+
+
+def _is_host(name: str) -> bool:
+    try:
+        return bool(bind_host(name)) and (":" not in name or name.startswith("["))
+    except ValueError:
+        return False
 
 
 def file(raw: str) -> str:

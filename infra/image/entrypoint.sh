@@ -3,8 +3,14 @@
 # A role is one of those below or a function: whatever functions/linewatch/ROLE/app.py creates.
 set -eu
 cd "$(dirname "$0")/../.."
-opt=${LINEWATCH_OPT:-/opt/linewatch}
+opt=${LINEWATCH_OPT:-/opt/linewatch} net=${LINEWATCH_NET:-/proc/net}
+# A pod without a route of IPv4 is in a cluster that speaks IPv6 only.
+{ read -r _ && read -r _; } <"$net/route" || [ ! -e "$net/if_inet6" ] || : "${BIND:=::}"
 : "${PORT:=8080}" "${BIND:=0.0.0.0}"
+# An address of IPv6 stands in brackets before a port, and without them elsewhere.
+BIND=${BIND#[}
+BIND=${BIND%]}
+case $BIND in *:*) listener=[$BIND]:$PORT ;; *) listener=$BIND:$PORT ;; esac
 export PORT BIND PYTHONPATH="$PWD/functions:$PWD"
 
 role=${1:-${ROLE:-}}
@@ -35,7 +41,7 @@ dashboard)
 python) exec "$python" "$@" ;;
 *)
     if is_function; then
-        exec "$python" -m gunicorn -c python:linewatch.serving.gunicorn_conf --bind "$BIND:$PORT" \
+        exec "$python" -m gunicorn -c python:linewatch.serving.gunicorn_conf --bind "$listener" \
             "linewatch.$role.app:create()" "$@"
     fi
     echo "there is no role '$role': give one of" \

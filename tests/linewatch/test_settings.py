@@ -155,6 +155,46 @@ def test_loopback_is_recognised(host, is_local):
     assert settings.is_loopback(host) is is_local
 
 
+@pytest.mark.parametrize(
+    ("raw", "host", "in_url"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1:80"),
+        ("decoder.example", "decoder.example", "decoder.example:80"),
+        ("::1", "::1", "[::1]:80"),
+        (" [::1] ", "::1", "[::1]:80"),
+        ("fe80::1%eth0", "fe80::1%eth0", "[fe80::1%eth0]:80"),
+        ("", "", ":80"),
+    ],
+)
+def test_host_and_port(raw, host, in_url):
+    """A host may be IPv6, with brackets or without; before a port it stands in brackets."""
+    assert settings.bind_host(raw) == host
+    assert settings.host_port(host, 80) == in_url
+
+
+@pytest.mark.parametrize("raw", ["127.0.0.1:8080", "[::1]:8080", "host:80", "::1::2", "[::1"])
+def test_bind_has_no_port(raw):
+    """A bind that holds a port, or half an address, is refused."""
+    with pytest.raises(ValueError, match="without a port"):
+        settings.bind_host(raw)
+
+
+@pytest.mark.parametrize(
+    "raw", ["redis://[fd00::1]:6379/0", "redis://u:p@[fd00::1]/0", "redis://[::1]"]
+)
+def test_urls_of_ipv6(raw):
+    """A URL may name an address of IPv6 in brackets."""
+    assert settings.url("redis")(raw) == raw
+
+
+def test_addresses_of_ipv6():
+    """Of IPv6 an address stands in brackets: else nobody knows where its port begins."""
+    assert settings.addresses("[::1]:9092,k:1") == ("[::1]:9092", "k:1")
+    for raw in ("::1:9092", "[::1:9092", "[k]x:1", "fd00::1"):
+        with pytest.raises(ValueError, match=r"\[address\]:port"):
+            settings.addresses(raw)
+
+
 def test_open_bind_needs_tokens():
     """Listening beyond this machine without a token stops the start."""
     settings.check_bind("127.0.0.1", {})

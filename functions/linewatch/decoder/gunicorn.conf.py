@@ -9,7 +9,7 @@ from typing import Any
 
 from linewatch.decoder.settings import DecoderSettings
 from linewatch.errors import SettingsError
-from linewatch.settings import check_bind, load
+from linewatch.settings import check_bind, host_port, load
 
 try:
     _settings = load(DecoderSettings, os.environ)
@@ -18,7 +18,7 @@ except SettingsError as error:
     print(f"decoder: {error.detail}", file=sys.stderr)  # noqa: T201 - the one clear line
     sys.exit(2)
 
-bind = f"{_settings.bind}:{_settings.port}"
+bind = host_port(_settings.bind, _settings.port)
 worker_class = "linewatch.decoder.http.worker.Worker"
 workers = 1
 threads = _settings.threads

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from linewatch.decoder.http.tenants import Tenants
 from linewatch.decoder.metrics import Metrics
@@ -28,10 +29,15 @@ from linewatch.eventlog.choice import open_writer
 from linewatch.eventlog.redis_writer import connect
 from linewatch.events import TOPICS
 from linewatch.secret_file import SecretFile
-from linewatch.settings import check_bind, is_loopback, path, token_lines
+from linewatch.settings import check_bind, host_port, path, token_lines
 from linewatch.tracing.spans import OFF, Tracer
 
 log = logging.getLogger(__name__)
+
+
+#: Binds that are no address to be reached by, and the family of those that are.
+#: An address of IPv4 is reached at "::" too, one of IPv6 not at "0.0.0.0".
+_EVERYWHERE: Final = {"": socket.AF_INET, "0.0.0.0": socket.AF_INET, "::": socket.AF_UNSPEC}  # noqa: S104 - read, not bound
 
 
 def clock_ms() -> int:
@@ -40,20 +46,24 @@ def clock_ms() -> int:
 
 
 def address_of(settings: DecoderSettings) -> str:
-    """Return how other pods reach this one: a pod knows its IP by its own host name.
+    """Return how other pods reach this one: where it listens, or by its own host name.
 
     Raises:
         SettingsError: it does not.
     """
     if settings.address:
         return settings.address
-    host = "127.0.0.1"
-    if not is_loopback(settings.bind):
-        try:
-            host = socket.gethostbyname(socket.gethostname())
-        except OSError:
-            raise SettingsError("this host's name has no address: set POD_ADDRESS") from None
-    return f"http://{host}:{settings.port}"
+    family = _EVERYWHERE.get(settings.bind)
+    host = settings.bind if family is None else _own_address(family)
+    return f"http://{host_port(host, settings.port)}"
+
+
+def _own_address(family: socket.AddressFamily) -> str:
+    try:
+        found = socket.getaddrinfo(socket.gethostname(), None, family, socket.SOCK_STREAM)
+    except OSError:
+        raise SettingsError("this host's name has no address: set POD_ADDRESS") from None
+    return str(found[0][4][0])
 
 
 @dataclass(frozen=True, slots=True)

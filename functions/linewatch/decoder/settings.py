@@ -9,6 +9,7 @@ from pathlib import Path
 from linewatch.eventlog.settings import KafkaSettings
 from linewatch.settings import (
     REDIS_URL,
+    bind_host,
     file,
     number,
     path,
@@ -30,7 +31,7 @@ class DecoderSettings(KafkaSettings):
     redis_url: str = setting(
         "REDIS_URL", url("redis", "rediss", "unix"), REDIS_URL, "where sessions are kept"
     )
-    bind: str = setting("BIND", str, "127.0.0.1", "the address to listen on")
+    bind: str = setting("BIND", bind_host, "127.0.0.1", "the address to listen on")
     port: int = setting("PORT", whole(1, 65535), "8080", "the port to listen on")
     address: str = setting("POD_ADDRESS", url("http"), "", "how other decoders reach this one")
     tokens: Mapping[str, str] = setting("TOKENS", tokens, "", "who may send; none = loopback only")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from linewatch.calls import checked_name
 from linewatch.errors import LinewatchError
-from linewatch.settings import flag, names, number, path, setting, url, whole
+from linewatch.settings import bind_host, flag, names, number, path, setting, url, whole
 
 
 def _hosts(raw: str) -> tuple[str, ...]:
@@ -64,5 +64,5 @@ class GatewaySettings:
     hold_share: float = setting(
         "HOLD", number(0, 0.9), "0.5", "share of a simulated line's time that is hold"
     )
-    bind: str = setting("BIND", str, "127.0.0.1", "address of the health and metrics port")
+    bind: str = setting("BIND", bind_host, "127.0.0.1", "address of the health and metrics port")
     port: int = setting("PORT", whole(0, 65535), "0", "port of health and metrics; 0 = closed")

@@ -25,6 +25,7 @@ ROLES = [
     "gateway",
     "dashboard",
 ]
+_ROUTES = "Iface Destination Gateway Flags\n"
 _PYTHON = """#!/bin/sh
 printf '%s\\n' "$@"
 echo "preload=${LD_PRELOAD:-} port=$PORT bind=$BIND path=$PYTHONPATH"
@@ -39,9 +40,12 @@ def _start(tmp_path):
     python.write_text(_PYTHON)
     python.chmod(0o755)
     (tmp_path / "decoder.env").write_text("export LD_PRELOAD=\n")
+    (tmp_path / "route").write_text(f"{_ROUTES}eth0 00000000 010200C0 0003\n")
+    (tmp_path / "if_inet6").touch()
 
     def run(*arguments, **env):
-        kept = {"PATH": os.environ["PATH"], "LINEWATCH_OPT": str(tmp_path)}
+        own = {"LINEWATCH_OPT": str(tmp_path), "LINEWATCH_NET": str(tmp_path)}
+        kept = {"PATH": os.environ["PATH"], **own}
         command = ["/bin/sh", ROOT / "infra" / "image" / "entrypoint.sh", *arguments]
         return subprocess.run(
             command, cwd="/", env={**kept, **env}, capture_output=True, text=True, check=False
@@ -85,6 +89,25 @@ def test_functions_take_eight(start):
     words = start("sentiment").stdout.splitlines()
     assert words[words.index("-c") + 1] == f"python:{gunicorn_conf.__name__}"
     assert words[words.index("--bind") + 1] == "0.0.0.0:8080"
+
+
+@pytest.mark.parametrize("bind", ["::1", "[::1]"])
+def test_bind_may_be_ipv6(start, bind):
+    """An address of IPv6 stands in brackets where a port follows, and nowhere else."""
+    assert "[::1]:8080" in start("board", BIND=bind).stdout.splitlines()
+    dashboard = start("dashboard", BIND=bind).stdout.splitlines()
+    assert dashboard[dashboard.index("--server.address") + 1] == "::1"
+    assert "bind=::1" in start("decoder", BIND=bind).stdout
+
+
+def test_pod_without_ipv4(start):
+    """In a pod without a route of IPv4 a role listens on IPv6, unless BIND says otherwise."""
+    (start.folder / "route").write_text(_ROUTES)
+    assert "[::]:8080" in start("board").stdout.splitlines()
+    assert "bind=:: " in start("gateway").stdout
+    assert "0.0.0.0:8080" in start("board", BIND="0.0.0.0").stdout.splitlines()
+    (start.folder / "if_inet6").unlink()
+    assert "0.0.0.0:8080" in start("board").stdout.splitlines()
 
 
 def test_port_may_be_given(start):

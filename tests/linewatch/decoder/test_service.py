@@ -29,6 +29,16 @@ TOKENS = f"acme={token_digest('secret')}"
 GUNICORN = Path(module.__file__).with_name("gunicorn.conf.py")
 
 
+def resolver(*addresses):
+    """Stand in for the system's resolver, which knows one name, by those *addresses*."""
+
+    def getaddrinfo(_, __, family, kind):
+        known = [each for each in addresses if family != socket.AF_INET or ":" not in each]
+        return [(family, kind, 6, "", (each, 0)) for each in known]
+
+    return getaddrinfo
+
+
 def settings(**env):
     """Read settings from an environment."""
     return load(DecoderSettings, {**ENV, **env})
@@ -96,17 +106,34 @@ class TestAddress:
 
     def test_by_host_name(self, monkeypatch):
         """A pod knows its IP by its own host name."""
-        monkeypatch.setattr(socket, "gethostbyname", lambda _: "10.1.2.3")
+        monkeypatch.setattr(socket, "getaddrinfo", resolver("10.1.2.3", "fd00::2"))
         read = settings(BIND="0.0.0.0", TOKENS=TOKENS)
         assert address_of(read) == "http://10.1.2.3:8080"
+
+    @pytest.mark.parametrize("bind", ["::", "[::]"])
+    def test_on_ipv6(self, monkeypatch, bind):
+        """A pod that listens on IPv6 is reached by it, or by IPv4 where its name has no other."""
+        read = settings(BIND=bind, TOKENS=TOKENS)
+        monkeypatch.setattr(socket, "getaddrinfo", resolver("fd00::2", "10.1.2.3"))
+        assert address_of(read) == "http://[fd00::2]:8080"
+        monkeypatch.setattr(socket, "getaddrinfo", resolver("10.1.2.3"))
+        assert address_of(read) == "http://10.1.2.3:8080"
+
+    @pytest.mark.parametrize(
+        ("bind", "host"),
+        [("::1", "[::1]"), ("[fd00::2]", "[fd00::2]"), ("10.0.0.1", "10.0.0.1")],
+    )
+    def test_one_address(self, bind, host):
+        """Where it listens on one address it is that, of IPv6 in brackets before the port."""
+        assert address_of(settings(BIND=bind)) == f"http://{host}:8080"
 
     def test_nameless_host(self, monkeypatch):
         """A host whose name has no address stops the start and says what to set."""
 
-        def fail(_):
+        def fail(*_):
             raise socket.gaierror
 
-        monkeypatch.setattr(socket, "gethostbyname", fail)
+        monkeypatch.setattr(socket, "getaddrinfo", fail)
         with pytest.raises(SettingsError, match="POD_ADDRESS"):
             address_of(settings(BIND="0.0.0.0", TOKENS=TOKENS))
 
@@ -192,6 +219,13 @@ class TestGunicorn:
         """One worker serves with threads: a call is pinned to a process."""
         assert (conf["bind"], conf["workers"], conf["threads"]) == ("127.0.0.1:9001", 1, 8)
         assert conf["worker_class"] == f"{worker.__name__}.Worker"
+
+    @pytest.mark.parametrize("bind", ["::1", "[::1]"])
+    def test_ipv6_stands_in_brackets(self, monkeypatch, bind):
+        """Gunicorn is told of an address of IPv6 in brackets, however it was given."""
+        for name, value in {**ENV, "BIND": bind, "PORT": "9001"}.items():
+            monkeypatch.setenv(name, value)
+        assert runpy.run_path(str(GUNICORN))["bind"] == "[::1]:9001"
 
     def test_second_worker_is_refused(self, conf, capsys):
         """More workers, by whatever way, stop the start."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
-from contextlib import closing
+import threading
+from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection
 
 import pytest
 
 from linewatch.errors import SettingsError
-from linewatch.serving.health_port import HealthPort
+from linewatch.serving import health_port
+from linewatch.serving.health_port import MOST_CONNECTIONS, HealthPort
 from linewatch.serving.metrics_text import CONTENT_TYPE
 
 
@@ -73,6 +75,74 @@ def test_cut_callers_are_harmless(port, connection, capsys):
         rude.sendall(b"GET /metrics HTTP/1.1\r\n")
     assert _ask(connection, "/health/liveness")[0] == 200
     assert capsys.readouterr().err == ""
+
+
+def test_idle_callers_hold_nobody_up(port, connection):
+    """With 200 idle connections and 20 in the middle of a request one thread answers."""
+    before = threading.active_count()
+    with ExitStack() as callers:
+        for number in range(220):
+            idle = socket.create_connection(("127.0.0.1", port))
+            callers.enter_context(idle)
+            idle.sendall(b"" if number < 200 else b"GET /metrics HT")
+        assert _ask(connection, "/health/liveness") == (200, b"alive\n")
+        assert threading.active_count() == before
+
+
+def test_longest_idle_makes_room(port):
+    """A caller more than may be connected is answered; the one idle longest is let go."""
+    with ExitStack() as callers:
+        idle = [
+            callers.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            for _ in range(MOST_CONNECTIONS)
+        ]
+        last = HTTPConnection("127.0.0.1", port, timeout=30)
+        callers.enter_context(closing(last))
+        assert _ask(last, "/health/liveness")[0] == 200
+        with suppress(ConnectionResetError):
+            assert idle[0].recv(1) == b""
+        idle[1].sendall(b"GET /health/liveness HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle[1].recv(12) == b"HTTP/1.1 200"
+
+
+def test_slow_callers_are_let_go(port, monkeypatch):
+    """A request that does not arrive in time ends its connection."""
+    monkeypatch.setattr(health_port, "IDLE_S", 0.1)
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as slow:
+        slow.sendall(b"GET /metrics HTTP/1.1\r\n")
+        with suppress(ConnectionResetError):
+            assert slow.recv(1) == b""
+
+
+def test_requests_may_follow_at_once(port):
+    """Two requests in one packet are both answered; the second asks for the end and gets it."""
+    ask = b"GET /health/liveness HTTP/1.1\r\nHost: x\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as caller:
+        caller.sendall(ask + b"\r\n" + ask + b"Connection: close\r\n\r\n")
+        with caller.makefile("rb") as answers:
+            said = answers.read()
+    assert said.count(b"HTTP/1.1 200 OK") == 2
+    assert said.count(b"Connection: close") == 1
+
+
+def test_nonsense_is_refused(port):
+    """What is no request is 400, and ends the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as caller:
+        caller.sendall(b"no request at all\r\n\r\n")
+        with caller.makefile("rb") as answers:
+            assert answers.read().startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+def test_listens_on_ipv6():
+    """An address of IPv6 is listened on."""
+    shown = HealthPort("::1", 0, bytes)
+    try:
+        with closing(HTTPConnection("::1", shown.port, timeout=30)) as connection:
+            assert _ask(connection, "/health/liveness")[0] == 200
+        with pytest.raises(SettingsError, match=rf"\[::1\]:{shown.port}: Address already in use"):
+            HealthPort("::1", shown.port, bytes)
+    finally:
+        shown.close()
 
 
 def test_taken_port_stops_start(port):
