@@ -43,7 +43,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m linewatch.gateway", description=__doc__)
     parser.add_argument("--simulate", action="store_true", help="as DO_SIMULATE=true")
     parser.add_argument("--seed", type=int, default=0, help="of the simulation's choices")
-    parser.add_argument("--file", type=Path, help="a wav file to play once")
+    parser.add_argument("--file", type=Path, help="a wav file to play once; - is stdin")
     parser.add_argument("--line", default="line-01", help="the line it is played on")
     parser.add_argument("--channels", default="", help="who is on them, left first")
     parser.add_argument("--call", default="", help="the call's id; a new one if not given")

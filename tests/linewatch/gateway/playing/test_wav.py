@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
 import struct
+import threading
 import wave
 
 import pytest
@@ -13,11 +16,9 @@ from linewatch.calls import Codec
 from linewatch.errors import BadRequest, LinewatchError, TooLarge, UnsupportedMedia
 from linewatch.gateway.playing import wav
 
-_LAST = 0xFFFFFFFF
 
-
-def _wav(data, *, tag=7, bits=8, count=2, rate_hz=8000, claimed=None, more=b""):
-    form = struct.pack("<HHIIHH", tag, count, rate_hz, 0, 0, bits) + more
+def _wav(data, *, tag=7, bits=8, count=2, rate_hz=8000, claimed=None, more=b"", frame=0):
+    form = struct.pack("<HHIIHH", tag, count, rate_hz, 0, frame, bits) + more
     parts = b"fmt " + struct.pack("<I", len(form)) + form
     size = len(data) if claimed is None else claimed
     parts += b"data" + struct.pack("<I", size) + data
@@ -61,22 +62,48 @@ def test_reads_extensible_format():
     assert wav.parse(_wav(b"lr", tag=0xFFFE, more=more)).codec is Codec.PCMU
 
 
-def test_skips_unknown_chunks():
-    """Chunks of other names, of odd length too, are passed over."""
-    plain = _wav(b"lrlr")
-    odd = b"LIST" + struct.pack("<I", 3) + b"abc\0"
-    assert wav.parse(plain[:12] + odd + plain[12:]) == wav.parse(plain)
+@pytest.mark.parametrize(
+    ("tag", "bits", "data", "samples"),
+    [
+        (1, 8, bytes((0, 127, 128, 255)), (-32768, -256, 0, 32512)),
+        (1, 16, struct.pack("<2h", -32768, 32767), (-32768, 32767)),
+        (1, 24, b"\xff\xff\x7f\0\0\x80\xff\xff\xff\0\1\0", (32767, -32768, -1, 1)),
+        (1, 20, b"\xf0\xff\x7f\0\0\x80", (32767, -32768)),
+        (1, 32, struct.pack("<3i", 2147483647, -2147483648, 65536), (32767, -32768, 1)),
+        (
+            3,
+            32,
+            struct.pack("<5f", -1, 1, 0.5, 9, -math.inf),
+            (-32768, 32767, 16384, 32767, -32768),
+        ),
+        (3, 64, struct.pack("<4d", -2, math.inf, math.nan, 2**-15), (-32768, 32767, 0, 1)),
+    ],
+)
+def test_brings_pcm_to_16_bits(tag, bits, data, samples):
+    """PCM of 8 to 32 bits and floats of 32 and 64 bits are played as 16 bits."""
+    found = wav.parse(_wav(data, tag=tag, bits=bits, count=1))
+    assert (found.codec, found.samples) == (Codec.S16LE, len(samples))
+    assert struct.unpack(f"<{len(samples)}h", found.channels[0]) == samples
 
 
-@pytest.mark.parametrize("claimed", [_LAST, 0x7FFFFFFF, 1000])
-def test_trusts_length_not_header(claimed):
-    """A header that promises gigabytes gets what the file holds, and no memory for the rest."""
-    assert wav.parse(_wav(b"lrlr", claimed=claimed)).channels == (b"ll", b"rr")
+def test_wide_samples_may_lie_in_four_bytes():
+    """Samples of 24 bits in frames of 4 bytes are read from the highest bit down."""
+    data = struct.pack("<2i", 256 << 16, -1 << 8)
+    found = wav.parse(_wav(data, tag=1, bits=24, count=1, frame=4))
+    assert struct.unpack("<2h", found.channels[0]) == (256, -1)
 
 
-def test_drops_half_a_frame():
-    """A file cut within a frame loses that frame only."""
-    assert wav.parse(_wav(b"lrlrl")).channels == (b"ll", b"rr")
+def test_drops_half_a_frame(caplog):
+    """A file cut within a frame loses that frame only, and a warning says so."""
+    assert wav.parse(_wav(b"lrlrl"), "x.wav").channels == (b"ll", b"rr")
+    (said,) = caplog.messages
+    assert said == "x.wav is cut in the middle of a sample: 1 B at its end are left out"
+
+
+def test_whole_file_warns_of_nothing(caplog):
+    """A file of whole samples is read without a warning."""
+    wav.parse(_wav(b"lrlr"))
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize(
@@ -87,14 +114,15 @@ def test_drops_half_a_frame():
         (_wav(b"lr")[:30], BadRequest),
         (_wav(b"lr")[:12], BadRequest),
         (_wav(b""), BadRequest),
-        (_wav(b"lr", claimed=0), BadRequest),
+        (_wav(b"l"), BadRequest),
         (b"RIFF\0\0\0\0WAVEdata" + struct.pack("<I", 2) + b"lr", BadRequest),
         (_wav(b"lr", rate_hz=0), UnsupportedMedia),
         (_wav(b"lr", rate_hz=192_000), UnsupportedMedia),
         (_wav(b"lr", count=0), UnsupportedMedia),
         (_wav(b"lrlrlr", count=6), UnsupportedMedia),
-        (_wav(b"lrlr", tag=1, bits=24), UnsupportedMedia),
-        (_wav(b"lrlr", tag=3, bits=32), UnsupportedMedia),
+        (_wav(b"lrlr", tag=1, bits=64), UnsupportedMedia),
+        (_wav(b"lrlr", tag=3, bits=16), UnsupportedMedia),
+        (_wav(b"lrlr", tag=0x11, bits=4), UnsupportedMedia),
         (_wav(b"lr", tag=0x55, bits=0), UnsupportedMedia),
     ],
 )
@@ -129,6 +157,24 @@ def test_broken_file_is_named(tmp_path, raw):
     path.write_bytes(raw)
     with pytest.raises(LinewatchError, match=r"^broken\.wav: "):
         wav.read(path)
+
+
+def test_reads_from_a_pipe(tmp_path):
+    """A pipe is read to its end, however late that comes."""
+    pipe, whole = tmp_path / "pipe", _wav(b"lr" * 100_000, claimed=0)
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(whole,))
+    writer.start()
+    assert wav.read(pipe).samples == 100_000
+    writer.join()
+
+
+def test_endless_pipe_is_refused(tmp_path, monkeypatch):
+    """A pipe that brings more than a file may hold is refused, and read no further."""
+    monkeypatch.setattr(wav, "LARGEST_BYTES", 1000)
+    (tmp_path / "x.wav").symlink_to("/dev/zero")
+    with pytest.raises(TooLarge):
+        wav.read(tmp_path / "x.wav")
 
 
 def test_huge_file_is_not_read(tmp_path):
