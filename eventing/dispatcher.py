@@ -29,7 +29,7 @@ from linewatch.eventlog.protocol import Group
 from linewatch.eventlog.redis import RedisLog
 from linewatch.eventlog.settings import LogSettings
 from linewatch.serving.health_port import HealthPort
-from linewatch.settings import bind_host, load, names, number, setting, url, whole
+from linewatch.settings import bind_host, load, names, number, setting, shown_url, url, whole
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class Dispatcher:
     def start(self) -> None:
         """Begin to dispatch, on threads of its own."""
         for source in self._sources:
-            where = self._settings.sink or source.service
+            where = shown_url(self._settings.sink) or source.service
             log.info("%s: %s -> %s", source.name, source.topic, where)
         for reader in self._readers:
             reader.start()

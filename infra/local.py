@@ -17,7 +17,7 @@ from infra.launcher.process import WRONG_SETTING, Role, Say
 from infra.launcher.supervisor import StartFailed, StopSignals, Supervisor
 from infra.model import preparation
 from linewatch.errors import SettingsError
-from linewatch.settings import load, one_of, path, setting, url, whole
+from linewatch.settings import load, one_of, path, setting, shown_url, url, whole
 
 _PORTS: Final = whole(1, 65_535)
 _BROKERS: Final = "127.0.0.1:9092"
@@ -124,7 +124,9 @@ def run(env: Mapping[str, str], console: Console) -> None:
 
     def ready() -> None:
         events = f", events in KAFKA_BROKERS={site.brokers}" if site.brokers else ""
-        console.say("linewatch", f"everything is kept in REDIS_URL={site.redis_url}{events}")
+        console.say(
+            "linewatch", f"everything is kept in REDIS_URL={shown_url(site.redis_url)}{events}"
+        )
         took_s = time.monotonic() - begun_s
         address = f"http://127.0.0.1:{site.ports.dashboard}"
         console.say("linewatch", f"ready in {took_s:.1f} s, Ctrl-C stops it: {address}")

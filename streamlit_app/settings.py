@@ -13,7 +13,7 @@ def _tenant(raw: str) -> str:
     try:
         return checked_name("tenant", raw)
     except BadName as error:
-        raise ValueError(error.detail) from error
+        raise ValueError(error.rule) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from linewatch import events
 from linewatch.errors import BadEvent
 from linewatch.eventlog.record import Entry
 from linewatch.events import Record
+from linewatch.settings import shown_url
 
 #: Bytes of an answer that a dead letter keeps.
 ERROR_BYTES: Final = 1024
@@ -67,7 +68,7 @@ class Failure:
 
     def extensions(self) -> dict[str, str]:
         """Return what the dead letter says beside the event."""
-        found = {"knativeerrordest": self.destination}
+        found = {"knativeerrordest": shown_url(self.destination)}
         if self.status is None:
             return found
         found["knativeerrorcode"] = str(self.status)

@@ -13,6 +13,7 @@ from typing import Final
 import urllib3
 
 from linewatch.errors import BadEvent, Unavailable
+from linewatch.settings import shown_url
 
 #: Where it is posted to.
 PATH: Final = "/missing"
@@ -35,9 +36,11 @@ def send(url: str, source: str, missing: int) -> None:
             retries=False,
         )
     except urllib3.exceptions.HTTPError as error:
-        raise Unavailable(f"{url} did not take the report: {type(error).__name__}") from error
+        raise Unavailable(
+            f"{shown_url(url)} did not take the report: {type(error).__name__}"
+        ) from error
     if answer.status != HTTPStatus.NO_CONTENT:
-        raise Unavailable(f"{url} did not take the report: it answered {answer.status}")
+        raise Unavailable(f"{shown_url(url)} did not take the report: it answered {answer.status}")
 
 
 def read(body: bytes, sources: Collection[str]) -> tuple[str, int]:

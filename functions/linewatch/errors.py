@@ -90,6 +90,8 @@ class BadName(BadRequest):
         # Only what was named is shown: a deep list cannot even be printed.
         shown = name[:40] if isinstance(name, str) else type(name).__name__
         super().__init__(f"{kind} {shown!r} may not be used: {rule}")
+        #: What a name must be, without the one that was given.
+        self.rule = rule
 
 
 class BadChunk(BadRequest):

@@ -52,7 +52,8 @@ def load(kind: type[S], env: Mapping[str, str]) -> S:
         try:
             values[each.name] = each.metadata["parse"](raw)
         except ValueError as error:
-            wrong.append(f"{name}={raw[:80]!r}: {error} ({each.metadata['meaning']})")
+            # Without the value: whatever was set here may be a secret, or hold one.
+            wrong.append(f"{name}: {error} ({each.metadata['meaning']})")
     if wrong:
         raise SettingsError("; ".join(wrong))
     return kind(**values)
@@ -133,13 +134,23 @@ def url(*schemes: str) -> Callable[[str], str]:
     return parse
 
 
+def shown_url(url: str) -> str:
+    """Return *url* for a log: without who logs in, and without its query, which may be a token."""
+    scheme, slashes, rest = url.partition("://")
+    place, *query = re.split(r"[?#]", rest, maxsplit=1)
+    if "@" in "".join(query):
+        # Either may hold the secret: a password that was not percent-encoded, or the query.
+        return f"{scheme}{slashes}..."
+    return f"{scheme}{slashes}{place.rpartition('@')[2]}"
+
+
 def _check_host(raw: str) -> None:
-    parts = urlsplit(raw)
     try:
-        port = parts.port
-    except ValueError:
-        port = 0
-    if not parts.hostname or port == 0:
+        parts = urlsplit(raw)
+        is_right = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # Its words may quote a password.
+        is_right = False
+    if not is_right:
         raise ValueError("must name a host, and a port from 1 to 65535 where it names one")
 
 
@@ -153,7 +164,7 @@ def consumer(raw: str) -> str:
     try:
         return checked_name("consumer", raw)
     except BadName as error:
-        raise ValueError(error.detail) from None
+        raise ValueError(error.rule) from None
 
 
 def consumers(raw: str) -> tuple[str, ...]:
@@ -229,6 +240,8 @@ def addresses(raw: str) -> tuple[str, ...]:
 
 
 def _is_host(name: str) -> bool:
+    if set("@/") & set(name):
+        return False
     try:
         return bool(bind_host(name)) and (":" not in name or name.startswith("["))
     except ValueError:
@@ -280,6 +293,6 @@ def check_bind(bind: str, tokens: Mapping[str, str], tokens_file: str = "") -> N
     """
     if not tokens and not tokens_file and not is_loopback(bind):
         raise SettingsError(
-            f"BIND={bind!r} is reachable from other machines: set TOKENS=tenant=<sha256>, "
+            "BIND is reachable from other machines: set TOKENS=tenant=<sha256>, "
             "or bind to 127.0.0.1"
         )

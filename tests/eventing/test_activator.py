@@ -138,8 +138,8 @@ def test_wrong_setting_stops_start(capsys):
     assert main({"FUNCTIONS": "nonsense", "PORT": "x"}) == 2
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
-    assert "FUNCTIONS='nonsense'" in error
-    assert "PORT='x'" in error
+    assert "FUNCTIONS: use name=value" in error
+    assert "PORT: must be" in error
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])

@@ -36,9 +36,9 @@ def test_environment_wins():
 @pytest.mark.parametrize(
     ("env", "told"),
     [
-        ({"KAFKA_BROKERS": "kafka"}, "KAFKA_BROKERS='kafka': use host:port, comma-separated"),
+        ({"KAFKA_BROKERS": "kafka"}, "KAFKA_BROKERS: use host:port, comma-separated"),
         ({"KAFKA_BROKERS": "kafka:70000"}, "use host:port"),
-        ({"SSL_CERT_PATH": "/nowhere.pem"}, "SSL_CERT_PATH='/nowhere.pem': cannot be read, No "),
+        ({"SSL_CERT_PATH": "/nowhere.pem"}, "SSL_CERT_PATH: cannot be read, No "),
         ({"KAFKA_SASL_MECHANISM": "GSSAPI"}, "use one of , PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"),
     ],
 )
@@ -60,7 +60,7 @@ def test_all_faults_at_once():
     """Everything that is wrong or missing is named in one line, with what it is for."""
     with pytest.raises(SettingsError) as caught:
         load(_Kind, {"PORT": "0"})
-    assert "PORT='0': must be from 1 to 65535 (where to listen)" in caught.value.detail
+    assert "PORT: must be from 1 to 65535 (where to listen)" in caught.value.detail
     assert "MODEL must be set: folder of the model" in caught.value.detail
     assert "\n" not in caught.value.detail
 
@@ -193,6 +193,24 @@ def test_addresses_of_ipv6():
     for raw in ("::1:9092", "[::1:9092", "[k]x:1", "fd00::1"):
         with pytest.raises(ValueError, match=r"\[address\]:port"):
             settings.addresses(raw)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://h:6379/0", "redis://h:6379/0"),
+        ("rediss://u:secret@[fd00::1]:6379/0", "rediss://[fd00::1]:6379/0"),
+        ("redis://u:secret/secret@h:6379/0", "redis://h:6379/0"),
+        ("redis://u:secret?secret@h:6379/0", "redis://..."),
+        ("redis://u:secret#secret@h", "redis://..."),
+        ("http://secret@h/path?token=secret", "http://h/path"),
+        ("unix://u:secret@/run/redis.sock?db=1", "unix:///run/redis.sock"),
+        ("", ""),
+    ],
+)
+def test_shown_url_holds_no_secret(url, shown):
+    """A URL is logged without who logs in and without its query, even where it is malformed."""
+    assert settings.shown_url(url) == shown
 
 
 def test_open_bind_needs_tokens():

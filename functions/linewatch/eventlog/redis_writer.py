@@ -34,8 +34,12 @@ def connect(url: str, timeout_s: float = 0.8) -> Redis:
             retry=Retry(NoBackoff(), 0),
             max_connections=_MOST_CONNECTIONS,
         )
-    except ValueError as error:
-        raise SettingsError(f"REDIS_URL={url[:80]!r}: {error}") from error
+    except ValueError:
+        # Not the error's words: where a password was not percent-encoded they quote a part of it.
+        raise SettingsError(
+            "REDIS_URL cannot be used: use redis://user:password@host:port/0, with %-escapes for "
+            "special characters"
+        ) from None
 
 
 class RedisLogWriter:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linewatch.calls import checked_name
-from linewatch.errors import LinewatchError
-from linewatch.settings import bind_host, flag, names, number, path, setting, url, whole
+from linewatch.errors import BadName
+from linewatch.settings import bind_host, file, flag, names, number, path, setting, url, whole
 
 
 def _hosts(raw: str) -> tuple[str, ...]:
@@ -25,8 +25,8 @@ def _name(kind: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
         try:
             return checked_name(kind, raw) if raw else raw
-        except LinewatchError as error:
-            raise ValueError(error.detail) from error
+        except BadName as error:
+            raise ValueError(error.rule) from None
 
     return parse
 
@@ -52,7 +52,7 @@ class GatewaySettings:
     )
     token: str = setting("TOKEN", str, "", "bearer token of the tenant")
     token_file: str = setting(
-        "TOKEN_FILE", str, "", "the token in a file that is read again when it changes"
+        "TOKEN_FILE", file, "", "the token in a file that is read again when it changes"
     )
     tenant: str = setting(
         "TENANT", _name("tenant"), "", "the token's tenant, if it is to be sent along"

@@ -15,7 +15,7 @@ from cloudevents.core.v1.event import CloudEvent
 from linewatch import events
 from linewatch.errors import SinkUnavailable
 from linewatch.sending.sink import Sink
-from linewatch.settings import flag, number, setting, url
+from linewatch.settings import flag, number, setting, shown_url, url
 
 Answer = tuple[str | bytes, int, dict[str, str]]
 
@@ -68,13 +68,13 @@ class Outlet:
             reply: Where that goes in reply mode.
         """
         if settings.reply:
-            unused = f", K_SINK {settings.sink} is not used" if settings.sink else ""
+            unused = f", K_SINK {shown_url(settings.sink)} is not used" if settings.sink else ""
             log.info("%s go to %s: REPLY is set%s", what, reply, unused)
             return cls(is_reply=True)
         if not settings.sink:
             log.warning("%s go nowhere, no event is taken: %s", what, _BIND)
             return cls()
-        log.info("%s go to K_SINK %s", what, settings.sink)
+        log.info("%s go to K_SINK %s", what, shown_url(settings.sink))
         return cls(Sink(settings.sink, settings.sink_timeout_s))
 
     def check(self) -> None:

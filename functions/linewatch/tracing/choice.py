@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from linewatch.settings import setting, url
+from linewatch.settings import setting, shown_url, url
 from linewatch.tracing.spans import OFF, Tracer
 
 log = logging.getLogger(__name__)
@@ -36,5 +36,5 @@ def tracer(settings: TracingSettings, service: str) -> Tracer:
     except ImportError as error:
         log.warning("no traces: %s is missing, install the extra function[tracing]", error.name)
         return OFF
-    log.info("traces go to %s", settings.endpoint)
+    log.info("traces go to %s", shown_url(settings.endpoint))
     return Otlp(settings.endpoint, service)

@@ -63,6 +63,11 @@ def test_nowhere_takes_nothing(env):
     ("env", "line"),
     [
         ({"K_SINK": SINK}, f"scores go to K_SINK {SINK}"),
+        ({"K_SINK": "http://u:p@h/x?t=p"}, "scores go to K_SINK http://h/x"),
+        (
+            {"K_SINK": "http://u:p@h/x", "REPLY": "true"},
+            "scores go to the reply: REPLY is set, K_SINK http://h/x is not used",
+        ),
         ({"REPLY": "yes"}, "scores go to the reply: REPLY is set"),
         (
             {"REPLY": "yes", "K_SINK": SINK},

@@ -98,5 +98,5 @@ def test_wrong_setting_ends_it():
         check=False,
     )
     assert ended.returncode == 4
-    assert "K_SINK='nowhere'" in ended.stderr
+    assert "K_SINK: must begin" in ended.stderr
     assert "Traceback" not in ended.stderr
