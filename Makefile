@@ -22,8 +22,9 @@ METRICS := tests/support/style_metrics.py
 LOCK_BEFORE ?= $(shell date -u -d '7 days ago' +%F)
 UV := .linewatch/uv/bin/uv
 SPDX_TOOLS := 0.8.5
-COMPILE = $(UV) pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes \
-	--exclude-newer $(LOCK_BEFORE) --only-binary :all: --no-binary srt --custom-compile-command 'make lock' \
+CHECKED = --quiet --python-version 3.11 --generate-hashes --exclude-newer $(LOCK_BEFORE) \
+	--only-binary :all: --custom-compile-command 'make lock'
+COMPILE = $(UV) pip compile pyproject.toml $(CHECKED) --no-binary srt \
 	$(addprefix --extra ,serve decoder board eventing dashboard tracing local)
 
 help: ## list the targets
@@ -111,9 +112,10 @@ install-dev: ## install what running and testing need
 
 lock: ## write requirements.txt and tests/requirements.txt anew
 	python3 -m venv .linewatch/uv
-	.linewatch/uv/bin/pip install --quiet uv
+	.linewatch/uv/bin/pip install --quiet --require-hashes --only-binary :all: -r infra/uv.txt
 	$(COMPILE) -o requirements.txt
 	$(COMPILE) --extra dev -c requirements.txt -o tests/requirements.txt
+	echo uv | $(UV) pip compile - $(CHECKED) --output-file infra/uv.txt
 
 clean: ## remove what was installed, cached and kept here (the model stays in its cache)
 	rm -rf .venv .linewatch .mypy_cache .ruff_cache .pytest_cache .hypothesis build

@@ -76,8 +76,9 @@ make_environment() {
 install_requirements() {
     say "installing $lock: some minutes the first time"
     : >"$unfinished"
-    # srt, which vosk asks for, is published as source only: so no --only-binary here.
-    if ! .venv/bin/python -m pip install --quiet --compile --require-hashes -r "$lock" >&2; then
+    # Wheels run no code as they are installed; srt, which vosk asks for, is published as source only.
+    if ! .venv/bin/python -m pip install --quiet --compile --require-hashes \
+        --only-binary :all: --no-binary srt -r "$lock" >&2; then
         # Pip gave up by itself, as it does offline: what was there before is still whole.
         rm -f "$unfinished"
         say "pip could not install $lock"

@@ -310,7 +310,7 @@ def test_no_machine_in_repo():
     assert found == []
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, "infra/uv.txt"])
 def test_lock_names_no_place(lock):
     """A lock names packages and hashes, never the index they came from."""
     text = source.text_files()[lock]

