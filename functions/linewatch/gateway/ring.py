@@ -32,7 +32,8 @@ class Ring:
         self._mark = seq
         self._acknowledged = seq
         self._begins = False
-        self._overrun_at: int | None = None
+        self._overrun: Gap | None = None
+        self._overran_at: int | None = None
 
     @property
     def first_seq(self) -> int:
@@ -80,24 +81,21 @@ class Ring:
             return None
         if self._mark >= self._first_seq:
             return self._steps[self._mark - self._first_seq]
-        had = self._mark < self._acknowledged
-        if not had:
-            self._catch_up()
-        return Gap(
-            from_seq=self._mark,
-            next_seq=self._first_seq,
-            position=self._first_position,
-            stream=self._stream,
-            reason=GapReason.LOST if had else GapReason.OVERRUN,
-        )
+        if self._mark < self._acknowledged:
+            return self._gap(GapReason.LOST)
+        self._catch_up()
+        self._overrun = self._gap(GapReason.OVERRUN)
+        return self._overrun
+
+    def _gap(self, reason: GapReason) -> Gap:
+        return Gap(self._mark, self._first_seq, self._first_position, self._stream, reason)
 
     def _catch_up(self) -> None:
         """Let go of one long piece where piece by piece would make a gap of each chunk."""
-        before = self._overrun_at
-        if before is not None and 0 < self._first_position - before < self._span_samples:
+        before = self._overran_at
+        if before is not None and self._first_position - before < self._span_samples:
             while len(self._steps) > 1 and self._held_samples > self._span_samples // _KEPT_PART:
                 self._let_go()
-        self._overrun_at = self._first_position
 
     def rewind(self, next_seq: int) -> bool:
         """Move the mark, back or ahead, to what the decoder asks for.
@@ -125,6 +123,8 @@ class Ring:
         moved = self.rewind(next_seq)
         if moved:
             self._acknowledged = max(self._acknowledged, next_seq)
+            if self._overrun and self._overrun.next_seq <= next_seq:
+                self._overran_at, self._overrun = self._overrun.position, None
         return moved
 
 

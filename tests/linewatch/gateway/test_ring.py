@@ -67,11 +67,22 @@ def test_slow_sender_tells_few_gaps():
     assert all(after - before > 10_000 for before, after in pairwise(gaps[1:]))
 
 
-def test_asked_again_it_lets_go_of_no_more():
+def test_unanswered_gap_stays():
     """A gap that was not answered stays what it is while nothing is added."""
     ring = _filled(2000, span=30_000, samples=250)
-    ring.due()
+    ring.acknowledge(ring.due().next_seq)
+    for seq in range(2000, 2200):
+        ring.add(_chunk(seq, seq * 250, 250))
     assert ring.due() == ring.due()
+
+
+def test_outage_costs_what_it_must():
+    """However often it was tried meanwhile, an outage costs only what the ring could not hold."""
+    ring = _filled(120, span=30_000, samples=250)
+    for seq in range(120, 200):
+        ring.add(_chunk(seq, seq * 250, 250))
+        gap = ring.due()
+    assert gap == Gap(0, 80, 20_000, "s", GapReason.OVERRUN)
 
 
 def test_tells_lost_after_rewind():
