@@ -14,7 +14,8 @@ from typing import cast
 
 from linewatch import keys
 from linewatch.calls import ChannelKey
-from linewatch.decoder.store.store import TIMEOUT_S, Store
+from linewatch.decoder.store.access import TIMEOUT_S
+from linewatch.decoder.store.store import Store
 from linewatch.eventlog.redis_writer import connect
 
 #: Also those whose last step was, by clocks that differ, in the future.

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
-
-import numpy as np
 
 from linewatch.calls import (
     Channel,
@@ -24,12 +22,12 @@ from linewatch.calls import (
     Resume,
     Step,
     Utterance,
-    Word,
 )
-from linewatch.decoder.recognition.frontend import Frontend, Samples, milliseconds, pcm, quantum_end
+from linewatch.decoder.recognition.frontend import milliseconds, pcm
 from linewatch.decoder.recognition.gate import Gate, frame_end
 from linewatch.decoder.recognition.lengths import IDLE_FRAMES, PRE_ROLL_MS, TAIL_MS, UTTERANCE_MS
-from linewatch.decoder.recognition.recognizer import Recognizer, Recognizers
+from linewatch.decoder.recognition.recognizer import Recognizers
+from linewatch.decoder.recognition.speech import Heard, Speech
 from linewatch.decoder.recognition.timeline import Origin, Timeline
 
 _NEVER: Final = 1 << 62
@@ -67,67 +65,6 @@ class Edge:
     ended: bool = False
 
 
-class _Speech:
-    """The utterance going on: one recognizer, fed in quanta, made when it is first fed."""
-
-    def __init__(self, first_sample: int, rate_hz: int, recognizers: Recognizers) -> None:
-        self.first_sample = first_sample
-        self.fed_to = first_sample
-        self._rate_hz = rate_hz
-        self._recognizers = recognizers
-        self._frontend = Frontend(first_sample, rate_hz)
-        self._recognizer: Recognizer | None = None
-        self._quanta = 0
-
-    @property
-    def next_end(self) -> int:
-        """Where the next quantum ends."""
-        return quantum_end(self.first_sample, self._quanta + 1, self._rate_hz)
-
-    def feed(self, quantum: Samples) -> bool:
-        """Hear one whole quantum; tell whether the speaker made an end."""
-        self.fed_to = self.next_end
-        self._quanta += 1
-        return self._heard_by().accept(self._frontend.feed(quantum))
-
-    def partial(self) -> str:
-        """Return the words so far."""
-        return self._recognizer.partial() if self._recognizer else ""
-
-    def finish(self, rest: Samples, began_ms: int) -> tuple[Word, ...]:
-        """Hear *rest*, less than a quantum, and return the words; *began_ms* is its first's."""
-        if self._recognizer is None and not len(rest):
-            return ()
-        self._heard_by().accept(self._frontend.feed(rest, last=True))
-        return tuple(
-            replace(word, start_ms=began_ms + word.start_ms, end_ms=began_ms + word.end_ms)
-            for word in self._heard_by().final()
-        )
-
-    def _heard_by(self) -> Recognizer:
-        if self._recognizer is None:
-            self._recognizer = self._recognizers.fresh()
-        return self._recognizer
-
-
-class _Heard:
-    """The samples that may still be needed, by position."""
-
-    def __init__(self, position: int) -> None:
-        self._begin = position
-        self._samples: Samples = np.empty(0, np.int16)
-
-    def append(self, samples: Samples) -> None:
-        self._samples = np.concatenate((self._samples, samples))
-
-    def cut(self, begin: int, end: int) -> Samples:
-        return self._samples[begin - self._begin : end - self._begin]
-
-    def forget(self, before: int) -> None:
-        self._samples = self._samples[max(0, before - self._begin) :]
-        self._begin = max(self._begin, before)
-
-
 class Session:
     """One channel of one call, from a checkpoint on.
 
@@ -160,9 +97,9 @@ class Session:
         self._deaf = False
         self._checkpoint = checkpoint
         self._next = checkpoint.first_sample
-        self._heard = _Heard(self._next)
+        self._heard = Heard(self._next)
         self._gate: Gate | None = None
-        self._speech: _Speech | None = None
+        self._speech: Speech | None = None
         self._frames = 0
         self._frame_begin = 0
         self._begin_anew()
@@ -241,7 +178,7 @@ class Session:
 
     def _go_on(self, position: int) -> None:
         self._next = position
-        self._heard = _Heard(position)
+        self._heard = Heard(position)
 
     @property
     def _is_new(self) -> bool:
@@ -321,7 +258,7 @@ class Session:
             return None if self._gate.is_open else self._edge(end, end)
         pre_roll = max(self._checkpoint.first_sample, end - PRE_ROLL_MS * self.rate_hz // 1000)
         if self._gate.is_open:
-            self._speech = _Speech(pre_roll, self.rate_hz, self._recognizers)
+            self._speech = Speech(pre_roll, self.rate_hz, self._recognizers)
         elif self._frames >= IDLE_FRAMES:
             return self._edge(end, end, first_sample=pre_roll)
         return None
@@ -383,7 +320,7 @@ class Session:
         gated = self._key.channel is not Channel.MIXED
         self._gate = Gate(self.rate_hz) if gated else None
         self._frames, self._frame_begin = 0, edge
-        self._speech = None if gated else _Speech(edge, self.rate_hz, self._recognizers)
+        self._speech = None if gated else Speech(edge, self.rate_hz, self._recognizers)
 
     def _frame_end(self) -> int:
         if self._gate is None:

@@ -13,6 +13,7 @@ from redis import TimeoutError as Late
 from redis.exceptions import NoScriptError, RedisError
 
 from linewatch.eventlog.redis_connections import is_misplaced
+from linewatch.events import Record
 from linewatch.serving.breaker import Breaker
 
 NAMES: Final = (
@@ -21,6 +22,11 @@ NAMES: Final = (
 )
 Part = str | bytes | int
 _LUA: Final = Path(__file__).with_name("lua")
+
+
+def flat(record: Record) -> list[Part]:
+    """Return *record* as the arguments of an XADD."""
+    return [part for pair in record.fields().items() for part in pair]
 
 
 class Scripts:

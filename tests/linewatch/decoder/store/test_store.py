@@ -146,7 +146,7 @@ class TestAway:
 
     def test_table_is_whole(self):
         """No public method that asks Redis is forgotten above."""
-        public = {name for name in vars(Store) if not name.startswith("_")}
+        public = {name for name in dir(Store) if not name.startswith("_")}
         assert public - {"from_url", "pod", "drop_idle"} == set(METHODS)
 
 
