@@ -249,6 +249,7 @@ def main(env: Mapping[str, str]) -> int:
         chosen = settings.load(ActivatorSettings, env)
         known = topology.load(chosen.manifests)
         event_log = RedisLog.at(chosen.redis_url)
+        event_log.check(())
     except SettingsError as error:
         sys.stderr.write(f"{error.detail}\n")
         return 2

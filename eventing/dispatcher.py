@@ -129,6 +129,8 @@ class Dispatcher:
         """
         dead = {source.delivery.dead_letter_topic for source in self._sources}
         self._log.check(dead | {source.topic for source in self._sources})
+        if self._board is not None:
+            self._board.check(())
 
     def start(self) -> None:
         """Begin to dispatch, on threads of its own."""

@@ -44,7 +44,9 @@ class Frozen:
 
 @st.cache_resource(show_spinner=False)
 def _feed(redis_url: str, tenant: str) -> Feed:
-    return Feed(Board.from_url(redis_url), tenant)
+    board = Board.from_url(redis_url)
+    board.check(writes=False)
+    return Feed(board, tenant)
 
 
 @st.cache_resource(show_spinner=False)
@@ -189,10 +191,10 @@ def main() -> None:
     st.set_page_config(page_title="Linewatch", page_icon="☎", layout="wide")
     try:
         wanted = settings.load(DashboardSettings, os.environ)
+        feed = _feed(wanted.redis_url, wanted.tenant)
     except SettingsError as error:
         st.error(error.detail)
         return
-    feed = _feed(wanted.redis_url, wanted.tenant)
     _toolbar(feed, wanted.tenant)
     st.fragment(_show, run_every=None if st.session_state.get("frozen") else TICK_S)(feed)
 

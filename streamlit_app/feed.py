@@ -78,8 +78,8 @@ class Feed:
     def _refresh(self) -> None:
         try:
             self._take(self._board.snapshot(self._tenant))
-        except StoreUnavailable:
-            self._say("the store does not answer", fails=True)
+        except StoreUnavailable as error:
+            self._say(f"the store does not answer: {error.detail}", fails=True)
         else:
             self._say("the store answers again", fails=False)
         finally:

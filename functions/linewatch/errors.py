@@ -25,6 +25,7 @@
     ├── Unprocessable            422
     └── Unavailable              503  Retry-After
         ├── StoreUnavailable     503
+        │   └── StoreRefused     503
         ├── Overloaded           503
         ├── OwnerBusy            503
         ├── NewerCheckpoint      503
@@ -217,6 +218,10 @@ class StoreUnavailable(Unavailable):
     """Redis did not answer."""
 
     title = "Store unavailable"
+
+
+class StoreRefused(StoreUnavailable):
+    """Redis will not serve us until somebody sets what the message says."""
 
 
 class Overloaded(Unavailable):

@@ -10,7 +10,8 @@ import dataclasses
 import ipaddress
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -60,12 +61,19 @@ def load(kind: type[S], env: Mapping[str, str]) -> S:
 
 
 def load_or_exit(kind: type[S], env: Mapping[str, str], role: str) -> S:
-    """Read settings of *kind*, or end the process with one line on stderr.
+    """Read settings of *kind*, or end the process as `exits_on_wrong` does."""
+    with exits_on_wrong(role):
+        return load(kind, env)
+
+
+@contextmanager
+def exits_on_wrong(role: str) -> Iterator[None]:
+    """End the process with one line on stderr where the block finds a setting wrong.
 
     gunicorn starts a worker again that ends with any other status than this one.
     """
     try:
-        return load(kind, env)
+        yield
     except SettingsError as error:
         sys.stderr.write(f"{role}: {error.detail}\n")
         raise SystemExit(BOOT_FAILED) from None

@@ -34,16 +34,16 @@ def answers(port: int, path: str) -> Probe:
 
 def redis_serves(url: str) -> Probe:
     """Make a probe: the Redis at *url* has loaded its data and serves."""
-    return lambda: _redis_says(url, "PING") == "+PONG"
+    return lambda: redis_says(url, "PING") == "+PONG"
 
 
 def redis_has(url: str, key: str) -> Probe:
     """Make a probe: the Redis at *url* holds *key*."""
-    return lambda: _redis_says(url, f"EXISTS {key}") == ":1"
+    return lambda: redis_says(url, f"EXISTS {key}") == ":1"
 
 
-def _redis_says(url: str, request: str) -> str:
-    """Return the first line of Redis' answer, or "" where there is none."""
+def redis_says(url: str, request: str) -> str:
+    """Return the first line of the answer of the Redis at *url* to *request*, "" if none comes."""
     address = urlsplit(url)
     database = address.path.strip("/") if address.scheme != "unix" else ""
     lines = [_login(address), f"SELECT {database or 0}", request]

@@ -28,6 +28,7 @@ from linewatch.calls import Alert, CallEnd, CallResumed, CallStart, Missing, Sco
 from linewatch.errors import BadEvent
 from linewatch.sending.outlet import Answer, Outlet, Taker
 from linewatch.serving.function import Function, begin, routed
+from linewatch.settings import exits_on_wrong
 from linewatch.tracing.spans import OFF, Span, Tracer, child_of, traceparent_of
 
 #: The largest event that is taken.
@@ -91,6 +92,8 @@ def create(env: Mapping[str, str] | None = None) -> Flask:
     settings, tracer = begin("board", Settings, os.environ if env is None else env)
     outlet = Outlet.of(settings, "alerts", "the board only")
     board = Board.from_url(settings.redis_url, Shown(settings.consumers_shown))
+    with exits_on_wrong("board"):
+        board.check()
     return _routed(Keeping(board, outlet, tracer=tracer))
 
 

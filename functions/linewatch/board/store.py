@@ -40,7 +40,7 @@ from linewatch.board.rules import Rule
 from linewatch.board.scores import ANYBODY, Shown
 from linewatch.calls import Alert, Channel, Missing, Score
 from linewatch.errors import StoreUnavailable
-from linewatch.eventlog.redis_connections import client_of
+from linewatch.eventlog.redis_connections import check, client_of, unavailable
 from linewatch.events import PARTITIONS
 from linewatch.serving.readiness import Readiness
 
@@ -95,6 +95,15 @@ class Board:
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
+
+    def check(self, *, writes: bool = True) -> None:
+        """Return if Redis lets us write, or only read, or does not answer yet.
+
+        Raises:
+            SettingsError: it does not let us; says what to set.
+        """
+        names = keys.board_newest(""), keys.board_gone("", "")
+        check(self._client, *names, writes=writes)
 
     def ping(self) -> None:
         """Return if Redis answers; for probes, see `Readiness`.
@@ -350,4 +359,4 @@ def _available() -> Iterator[None]:
         yield
     except redis.RedisError as error:
         detail = f"Redis does not answer ({type(error).__name__}): send the same request again"
-        raise StoreUnavailable(detail) from error
+        raise unavailable(error, detail) from error

@@ -252,6 +252,12 @@ class Routes:
         """Answer probes: the model is loaded before the first request is taken."""
         return _json({"status": "ok"})
 
+    def ready(self, _: Request) -> Response:
+        """Answer probes: a Redis that is away comes back, one that refuses us needs somebody."""
+        if self._service.pod.refusal:
+            raise errors.StoreRefused(self._service.pod.refusal)
+        return _json({"status": "ok"})
+
     def api(self, _: Request) -> Response:
         """Tell what can be requested here, as OpenAPI."""
         return Response(_openapi(), content_type=_JSON)
@@ -365,7 +371,7 @@ def app_of(service: Service) -> Flask:
         ("POST", "/decode", routes.decode),
         ("GET", "/", routes.info),
         ("GET", "/health/liveness", routes.alive),
-        ("GET", "/health/readiness", routes.alive),
+        ("GET", "/health/readiness", routes.ready),
         ("GET", "/metrics", routes.metrics),
         ("GET", "/openapi.json", routes.api),
     ):

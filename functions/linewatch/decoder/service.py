@@ -110,7 +110,7 @@ def build(settings: DecoderSettings, recognizers: Recognizers, tracer: Tracer = 
     """Put a decoder together; nothing runs before `Service.start`.
 
     Raises:
-        SettingsError: it would listen to strangers without a token.
+        SettingsError: it would listen to strangers without a token, or Redis does not let it in.
     """
     check_bind(settings.bind, settings.tokens, settings.tokens_file)
     client = connect(settings.redis_url)
@@ -121,6 +121,7 @@ def build(settings: DecoderSettings, recognizers: Recognizers, tracer: Tracer = 
     metrics.capacity.set(settings.capacity)
     metrics.outbox_limit.set(settings.outbox_limit)
     store = Store.from_url(settings.redis_url, pod_id)
+    store.check()
     watchdog = Watchdog(settings.deadline_s)
     decoding = SessionDecoder(
         store, recognizers, metrics, watchdog, settings.decoders, tracer=tracer

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from redis.exceptions import RedisError, ResponseError
 
 from linewatch import keys
-from linewatch.errors import StoreUnavailable
 from linewatch.eventlog.protocol import KEPT_S, DeadLetters, Group, Member
 from linewatch.eventlog.record import Entry
+from linewatch.eventlog.redis_connections import check, unavailable
 from linewatch.eventlog.redis_member import RedisMember
 from linewatch.eventlog.redis_writer import RedisLogWriter, connect
 from linewatch.events import PARTITIONS, Record
@@ -64,7 +64,7 @@ def _settled_by(group: str, groups: Any, pending: Any) -> int:  # noqa: ANN401 -
         if isinstance(error, ResponseError):
             return 0
         if isinstance(error, RedisError):
-            raise StoreUnavailable(f"the event log is away: {type(error).__name__}") from error
+            raise unavailable(error, f"the event log is away: {type(error).__name__}") from error
     (read_to,) = [each["last-delivered-id"] for each in groups if each["name"] == group.encode()]
     first = pending["min"] or read_to
     ms, _, sequence = first.decode().partition("-")
@@ -76,7 +76,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise StoreUnavailable(f"the event log is away: {type(error).__name__}") from error
+        raise unavailable(error, f"the event log is away: {type(error).__name__}") from error
 
 
 class RedisLog:
@@ -115,7 +115,13 @@ class RedisLog:
             self._make_group(keys=streams, args=[group.name])
 
     def check(self, topics: Iterable[str]) -> None:
-        """Return at once: a topic is made by its first record."""
+        """Return if Redis lets us in, or does not answer yet: a topic is made by its first record.
+
+        Raises:
+            SettingsError: it does not; says what to set.
+        """
+        del topics
+        check(self._client, keys.log("", 0), keys.log_kept(""))
 
     def member(self, group: Group) -> Member:
         """Join *group* and return what it gives this member to read."""

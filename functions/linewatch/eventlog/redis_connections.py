@@ -11,13 +11,30 @@ from typing import Any, Final
 
 from redis import Connection, ConnectionPool, Redis, RedisError, SSLConnection
 from redis.connection import UnixDomainSocketConnection
-from redis.exceptions import BusyLoadingError, ClusterDownError, ReadOnlyError
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    BusyLoadingError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
+    ReadOnlyError,
+)
+
+from linewatch.errors import SettingsError, StoreRefused, StoreUnavailable
 
 _KINDS: Final = (ReadOnlyError, BusyLoadingError, ClusterDownError)
 #: How the same reads inside a script's error, and what has no class of its own.
 _CODES: Final = re.compile(
     r"\b(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|MISCONF|NOREPLICAS|UNBLOCKED)\b"
 )
+_NO_ENTRY: Final = (AuthenticationError, AuthenticationWrongNumberOfArgsError)
+_CLUSTER: Final = (ClusterDownError, ClusterCrossSlotError, AskError)
+#: A right that is missing inside a script.
+_NO_RIGHT: Final = re.compile(r"user executing the script can't|ACL failure in script")
+_TOUCH: Final = "redis.call('DEL', unpack(KEYS))"
 
 
 def is_misplaced(error: Exception) -> bool:
@@ -77,3 +94,46 @@ def client_of(url: str, **options: Any) -> Redis:  # noqa: ANN401 - the pool's o
     """
     kind = _BY_SCHEME.get(url.partition(":")[0], _Tcp)
     return Redis.from_pool(_Pool.from_url(url, connection_class=kind, **options))
+
+
+def refusal(error: Exception) -> str:
+    """Return what to set where *error* will come again until somebody does; "" for any other."""
+    if isinstance(error, _NO_ENTRY):
+        return "Redis refuses the user or the password: set those that it knows in REDIS_URL"
+    if isinstance(error, NoPermissionError) or _NO_RIGHT.search(str(error)):
+        return (
+            "Redis' user in REDIS_URL may not do what this role does: give it the rights that "
+            "`python -m infra.redis_users` writes"
+        )
+    if isinstance(error, _CLUSTER) and not isinstance(error, MasterDownError):
+        return (
+            "Redis runs in cluster mode, where a script cannot change a call's keys together: "
+            "set REDIS_URL to a Redis with cluster-enabled no"
+        )
+    return ""
+
+
+def unavailable(error: Exception, otherwise: str) -> StoreUnavailable:
+    """Return *error* as what a caller is told: what to set, else *otherwise*."""
+    refused = refusal(error)
+    return StoreRefused(refused) if refused else StoreUnavailable(otherwise)
+
+
+def check(client: Redis, *names: str, writes: bool = True) -> None:
+    """Return if Redis lets us in, or does not answer yet.
+
+    *names* are of keys that nobody makes, in places where the role *writes*, or reads: more than
+    one, so that a Redis in cluster mode says what it is.
+
+    Raises:
+        SettingsError: it does not let us in, or is a cluster; says what to set.
+    """
+    try:
+        if writes:
+            client.eval(_TOUCH, len(names), *names)
+        else:
+            client.exists(*names)
+    except RedisError as error:
+        refused = refusal(error)
+        if refused:
+            raise SettingsError(refused) from error

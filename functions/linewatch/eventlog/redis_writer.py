@@ -11,8 +11,8 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from linewatch import keys
-from linewatch.errors import SettingsError, StoreUnavailable
-from linewatch.eventlog.redis_connections import client_of
+from linewatch.errors import SettingsError
+from linewatch.eventlog.redis_connections import client_of, unavailable
 from linewatch.events import Record
 
 #: The client's own limit, 100, is below what THREADS may be; threads bound them.
@@ -65,4 +65,4 @@ class RedisLogWriter:
                     pipe.xadd(keys.log(record.topic, record.partition), fields)
                 pipe.execute()
         except RedisError as error:
-            raise StoreUnavailable(f"the event log is away: {type(error).__name__}") from error
+            raise unavailable(error, f"the event log is away: {type(error).__name__}") from error

@@ -23,6 +23,7 @@ from linewatch import keys
 from linewatch.decoder.outbox.leases import Leases
 from linewatch.errors import LinewatchError, Unavailable
 from linewatch.eventlog.protocol import KEPT_S, LogWriter
+from linewatch.eventlog.redis_connections import refusal
 from linewatch.events import Record
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,8 @@ class Relay:
     def _after_failure(self, failures: int, error: Exception) -> None:
         self._update_at = 0.0
         if failures == 1:
-            log.warning("relay: waits, %s", getattr(error, "detail", type(error).__name__))
+            told = refusal(error) or getattr(error, "detail", type(error).__name__)
+            log.warning("relay: waits, %s", told)
         known = isinstance(error, RedisError | Unavailable | OSError)
         if not known:
             log.error("relay: unexpected %s, goes on", type(error).__name__)

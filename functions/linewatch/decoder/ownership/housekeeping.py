@@ -17,7 +17,13 @@ from linewatch.decoder.ownership.sessions import Sessions
 from linewatch.decoder.ownership.watchdog import TICK_S, Watchdog
 from linewatch.decoder.store.answers import Pressure
 from linewatch.decoder.store.store import Store
-from linewatch.errors import CallEnded, LinewatchError, NotFound, StoreUnavailable
+from linewatch.errors import (
+    CallEnded,
+    LinewatchError,
+    NotFound,
+    StoreRefused,
+    StoreUnavailable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +60,9 @@ class Repeating:
                 self._work()
             except Exception as error:  # noqa: BLE001 - the thread's edge: a lease must outlive any fault
                 if not failing:
-                    log.warning("%s waits: %s", self._thread.name, type(error).__name__)
+                    kind = type(error).__name__
+                    reason = error.detail if isinstance(error, StoreRefused) else kind
+                    log.warning("%s waits: %s", self._thread.name, reason)
                 failing = True
             else:
                 failing = False
@@ -116,6 +124,8 @@ class Housekeeping:
         self._threads: list[Repeating] = []
         self._pressure = Pressure(0.0, 0)
         self._refreshed = 0
+        #: What to set where Redis refuses this pod; "" where it does not.
+        self.refusal = ""
 
     def start(self) -> None:
         """Take the lease and start the threads."""
@@ -144,8 +154,13 @@ class Housekeeping:
 
     def extend(self) -> None:
         """Keep the lease; take it anew if it ran out."""
-        if not self._store.extend():
-            self.renew()
+        try:
+            if not self._store.extend():
+                self.renew()
+        except StoreRefused as error:
+            self.refusal = error.detail
+            raise
+        self.refusal = ""
 
     def renew(self) -> None:
         """Take or keep the lease and show this pod's load."""

@@ -11,7 +11,7 @@ import redis
 
 from linewatch import keys
 from linewatch.decoder.store.scripts import Part, Scripts
-from linewatch.errors import StoreUnavailable
+from linewatch.eventlog.redis_connections import check, unavailable
 from linewatch.eventlog.redis_writer import connect
 
 TIMEOUT_S: Final = 0.4
@@ -25,7 +25,7 @@ def answering() -> Iterator[None]:
     try:
         yield
     except redis.RedisError as error:
-        raise StoreUnavailable("Redis does not answer: send the same request again") from error
+        raise unavailable(error, "Redis does not answer: send the same request again") from error
 
 
 def text(found: object) -> str:
@@ -60,6 +60,14 @@ class Access:
     def from_url(cls, url: str, pod: str) -> Self:
         """Connect lazily. Nothing is retried here: a repeat is the sender's to make."""
         return cls(connect(url, TIMEOUT_S), pod)
+
+    def check(self) -> None:
+        """Return if Redis lets us in, or does not answer yet.
+
+        Raises:
+            SettingsError: it does not let us in; says what to set.
+        """
+        check(self._redis, keys.pod(""), keys.alias("", ""), keys.undecodable(""))
 
     def _run(self, script: str, names: Sequence[str], *arguments: Iterable[Part]) -> Any:  # noqa: ANN401 - whatever the script answers
         with answering():

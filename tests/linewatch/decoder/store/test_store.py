@@ -147,7 +147,7 @@ class TestAway:
     def test_table_is_whole(self):
         """No public method that asks Redis is forgotten above."""
         public = {name for name in dir(Store) if not name.startswith("_")}
-        assert public - {"from_url", "pod", "drop_idle"} == set(METHODS)
+        assert public - {"from_url", "pod", "drop_idle", "check"} == set(METHODS)
 
 
 def test_scripts_lie_beside():
