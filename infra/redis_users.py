@@ -39,6 +39,8 @@ USERS: Final[Mapping[str, User]] = {
                 "s:*",
                 "call:*",
                 "sessions",
+                "quiet",
+                "clock",
                 "pods",
                 "pod:*",
                 "partial:*",

@@ -126,7 +126,9 @@ class Routes:
         return self._announced(start, intake.channels_of(fields))
 
     def _announced(self, start: CallStart, channels: list[Channel]) -> Response:
-        state, started_at_ms = self._service.store.announce(start, channels)
+        store = self._service.store
+        self._service.road.admit(lambda: store.is_known(start.tenant, start.call))
+        state, started_at_ms = store.announce(start, channels)
         if state < 0:
             raise errors.CallEnded("this call has ended: a new call needs a new id")
         return _json({"call": start.call, "started_at_ms": started_at_ms}, 201 if state else 200)

@@ -4,19 +4,24 @@ import json
 import random
 import signal
 
+import redis
+
 from infra.launcher import redis_server
 from linewatch.calls import ChannelKey, Codec
 from linewatch.decoder.app import app_of
+from linewatch.decoder.ownership.housekeeping import GAUGE_EVERY
 from linewatch.gateway import decoders
 from linewatch.gateway.sender import ChannelSender
 from tests.linewatch.decoder.phone_requests import (
     AGENT,
     CHUNKS,
     POSTS,
+    STRUCTURED,
     audio,
     post_good,
     problem,
     service_of,
+    start_event,
 )
 from tests.linewatch.decoder.pods import outbox
 from tests.support.waiting import eventually
@@ -56,6 +61,30 @@ class TestFull:
         assert {gap["reason"] for gap in gaps} == {"overrun"}
         # The second makes room for what still comes, instead of a gap for each chunk of it.
         assert (len(gaps), gaps[0]["start_ms"], gaps[-1]["end_ms"]) == (2, 0, 5500)
+
+
+class TestFullStore:
+    """A store that runs full."""
+
+    def test_announcement_is_refused(self, redis_url):
+        """A call that nobody knows may not be announced: its audio would not be taken either."""
+        service = service_of(redis_url)
+        web = app_of(service).test_client()
+        assert web.post("/v1/calls", json={"call": "c1"}).status_code == 201
+        with redis.Redis.from_url(redis_url) as client:
+            client.config_set("maxmemory", round(client.info("memory")["used_memory"] / 0.9))
+            try:
+                service.pod.refresh()
+                problem(web.post("/v1/calls", json={"call": "c2"}), 503, "overloaded")
+                problem(
+                    web.post("/v1/events", json=start_event("c3"), content_type=STRUCTURED), 503
+                )
+                assert web.post("/v1/calls", json={"call": "c1"}).status_code == 200
+            finally:
+                client.config_set("maxmemory", 0)
+        for _ in range(GAUGE_EVERY):
+            service.pod.refresh()
+        assert web.post("/v1/calls", json={"call": "c2"}).status_code == 201
 
 
 class _Direct:

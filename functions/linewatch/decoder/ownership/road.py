@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NoReturn
@@ -66,6 +66,15 @@ class Road:
             if isinstance(found, Owner):
                 raise
             return found
+
+    def admit(self, is_known: Callable[[], bool]) -> None:
+        """Return if a call may be announced: one that *is_known*, or where the store has room.
+
+        Raises:
+            Overloaded: it may not, as its audio might not.
+        """
+        if self._placing.is_store_full() and not is_known():
+            self._refuse()
 
     def _travel(self, passage: Passage) -> Reply | Answer:
         if passage.key not in self._sessions and not passage.forwarded:

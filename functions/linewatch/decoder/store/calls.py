@@ -43,6 +43,11 @@ class Calls(Access):
         )
         return int(answer[0]), int(answer[1])
 
+    def is_known(self, tenant: str, call: str) -> bool:
+        """Tell whether a call was announced or heard, and is not long over."""
+        with answering():
+            return bool(self._redis.exists(keys.call(tenant, call)))
+
     def channels(self, tenant: str, call: str) -> list[ChannelKey]:
         """Return the channels of a call that have not ended: open, or announced."""
         states = self._facts(tenant, call).states

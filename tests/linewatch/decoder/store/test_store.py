@@ -117,6 +117,7 @@ METHODS = {
     "tick": lambda store: store.tick(),
     "quiet": lambda store: store.quiet(1),
     "forget_idle": lambda store: store.forget_idle(AGENT),
+    "is_known": lambda store: store.is_known("default", "c1"),
     "end_unheard": lambda store: store.end_unheard(AGENT),
     "abandon": lambda store: store.abandon("default", "c1", NOW_MS, quiet_s=1, paused_s=1),
     "announce": lambda store: store.announce(START, []),
