@@ -123,6 +123,8 @@ def run(env: Mapping[str, str], console: Console) -> None:
     stop.install()
 
     def ready() -> None:
+        if not settings.redis_url:
+            redis_server.keep_rewriting(site.redis_url)
         events = f", events in KAFKA_BROKERS={site.brokers}" if site.brokers else ""
         console.say(
             "linewatch", f"everything is kept in REDIS_URL={shown_url(site.redis_url)}{events}"

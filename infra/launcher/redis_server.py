@@ -9,12 +9,16 @@ import importlib.util
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
+from infra.launcher.probes import redis_says
 from linewatch.errors import SettingsError
 
 _START_S = 10.0
+#: Deleted audio is gone from the disk so long after it went from memory, and a rewrite later.
+REWRITE_S = 900.0
 
 
 def find_server() -> Path:
@@ -85,3 +89,17 @@ def start(port: int, folder: Path, *, durable: bool = True) -> subprocess.Popen[
             raise TimeoutError(f"Redis did not start on port {port}")
         time.sleep(0.01)
     return process
+
+
+def keep_rewriting(url: str, every_s: float = REWRITE_S) -> None:
+    """Let the Redis at *url* write its log anew again and again, on a thread that ends with us.
+
+    By itself it does so when the log has doubled: after a rush that may be never.
+    """
+
+    def rewrite() -> None:
+        while True:
+            time.sleep(every_s)
+            redis_says(url, "BGREWRITEAOF")
+
+    threading.Thread(target=rewrite, name="rewriting", daemon=True).start()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import signal
+from contextlib import suppress
 
 import pytest
 import redis
 
 from infra.launcher import redis_server
 from linewatch.errors import SettingsError
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(name="port")
@@ -67,3 +69,28 @@ def test_failed_start_is_told(port, tmp_path):
     with pytest.raises(TimeoutError, match=f"did not start on port {port}"):
         redis_server.start(port, tmp_path / "no-such-folder")
     assert not redis_server.is_listening(port)
+
+
+def test_deleted_audio_leaves_disk(tmp_path):
+    """What was deleted from Redis is gone from its files after the next rewrite."""
+    port = redis_server.free_port()
+    process = redis_server.start(port, tmp_path)
+    try:
+        with redis.Redis(port=port) as client:
+            client.rpush("s:default:c1:agent:tail", b"secret audio")
+            client.delete("s:default:c1:agent:tail")
+            eventually(lambda: _held(tmp_path, b"secret audio"))
+            redis_server.keep_rewriting(f"redis://127.0.0.1:{port}/0", 0.1)
+            eventually(lambda: not _held(tmp_path, b"secret audio"))
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _held(folder, words):
+    """Tell whether a file below *folder* holds *words*; it may be replaced meanwhile."""
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            if path.is_file() and words in path.read_bytes():
+                return True
+    return False
