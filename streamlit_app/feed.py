@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Final, Protocol
 
 from linewatch.board.rows import CallDetail, Snapshot
-from linewatch.errors import StoreUnavailable
+from linewatch.errors import StoreRefused, StoreUnavailable
 from streamlit_app.strip import waiting
 
 TTL_S: Final = 0.9
@@ -78,8 +78,10 @@ class Feed:
     def _refresh(self) -> None:
         try:
             self._take(self._board.snapshot(self._tenant))
-        except StoreUnavailable as error:
-            self._say(f"the store does not answer: {error.detail}", fails=True)
+        except StoreRefused as error:
+            self._say(error.detail, fails=True)
+        except StoreUnavailable:
+            self._say("the store does not answer", fails=True)
         else:
             self._say("the store answers again", fails=False)
         finally:

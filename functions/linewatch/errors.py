@@ -223,6 +223,8 @@ class StoreUnavailable(Unavailable):
 class StoreRefused(StoreUnavailable):
     """Redis will not serve us until somebody sets what the message says."""
 
+    title = "Store refused"
+
 
 class Overloaded(Unavailable):
     """No new call is taken."""

@@ -7,6 +7,7 @@ write it down. The URL's name may lead elsewhere by now: whoever is refused so c
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any, Final
 
 from redis import Connection, ConnectionPool, Redis, RedisError, SSLConnection
@@ -34,6 +35,7 @@ _NO_ENTRY: Final = (AuthenticationError, AuthenticationWrongNumberOfArgsError)
 _CLUSTER: Final = (ClusterDownError, ClusterCrossSlotError, AskError)
 #: A right that is missing inside a script.
 _NO_RIGHT: Final = re.compile(r"user executing the script can't|ACL failure in script")
+_PATIENCE_S: Final = 2.0
 _TOUCH: Final = "redis.call('DEL', unpack(KEYS))"
 
 
@@ -128,12 +130,21 @@ def check(client: Redis, *names: str, writes: bool = True) -> None:
     Raises:
         SettingsError: it does not let us in, or is a cluster; says what to set.
     """
-    try:
-        if writes:
-            client.eval(_TOUCH, len(names), *names)
-        else:
-            client.exists(*names)
-    except RedisError as error:
-        refused = refusal(error)
-        if refused:
-            raise SettingsError(refused) from error
+    errors: list[RedisError] = []
+
+    def ask() -> None:
+        try:
+            if writes:
+                client.eval(_TOUCH, len(names), *names)
+            else:
+                client.exists(*names)
+        except RedisError as error:
+            errors.append(error)
+
+    # Its own time-outs do not bound how long its name is looked up.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_PATIENCE_S)
+    refused = next(filter(None, map(refusal, errors)), "")
+    if refused:
+        raise SettingsError(refused)
