@@ -1,6 +1,6 @@
 """The supervisor's page: filters above, the board below, one read a second.
 
-``streamlit run streamlit_app/app.py``. It only reads: stopping it changes nothing
+``python -m streamlit_app``. It only reads: stopping it changes nothing
 but itself, and everything a viewer chose stands in the URL.
 """
 

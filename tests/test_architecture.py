@@ -50,7 +50,7 @@ OWNERS = {
     "opentelemetry": {"functions/linewatch/tracing/otlp.py"},
     "spacy": {"functions/linewatch/sentiment/scorer.py"},
     "spacytextblob": {"functions/linewatch/sentiment/scorer.py"},
-    "streamlit": {"streamlit_app/app.py"},
+    "streamlit": {"streamlit_app/app.py", "streamlit_app/__main__.py"},
     "flask": APPS
     | {
         "functions/linewatch/serving/function.py",

@@ -34,8 +34,11 @@ missing) exec "$python" -m eventing.dead_letters missing "$@" ;;
 topics) exec "$python" -m eventing.topics "$@" ;;
 gateway) exec "$python" -m linewatch.gateway "$@" ;;
 dashboard)
-    exec "$python" -m streamlit run streamlit_app/app.py --server.address "$BIND" \
-        --server.port "$PORT" "$@"
+    case $BIND in
+    0.0.0.0 | ::) ;;
+    *) export STREAMLIT_SERVER_ALLOWED_HOSTS="${STREAMLIT_SERVER_ALLOWED_HOSTS:-localhost 127.0.0.1 ::1 $BIND}" ;;
+    esac
+    exec "$python" -m streamlit_app --server.address "$BIND" --server.port "$PORT" "$@"
     ;;
 # No role: what is run by hand inside a pod (infra/cluster_demos), with all of Linewatch to import.
 python) exec "$python" "$@" ;;

@@ -177,7 +177,7 @@ def _dispatcher(site: Site) -> Role:
 def _dashboard(site: Site) -> Role:
     role = site.role(
         "dashboard",
-        *("streamlit", "run", "streamlit_app/app.py"),
+        "streamlit_app",
         *(f"--server.port={site.ports.dashboard}", "--server.address=127.0.0.1"),
         probe=probes.answers(site.ports.dashboard, "/_stcore/health"),
     )

@@ -94,7 +94,7 @@ def _kill(browser, site, board, times):
 
 
 def _start(stack, site, port):
-    words = ("-m", "streamlit", "run", "streamlit_app/app.py", "--server.port", str(port))
+    words = ("-m", "streamlit_app", "--server.port", str(port))
     process = stack.enter_context(started(site, "dashboard", *words))
     eventually(answers(port, "/_stcore/health"), UP_S, what="the dashboard answers", every_s=0.02)
     return process

@@ -34,7 +34,7 @@ def _server(redis_port, port):
         "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
         "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}",
     }
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app/app.py"]
+    command = [sys.executable, "-m", "streamlit_app"]
     process = subprocess.Popen([*command, "--server.port", str(port)], env=env, cwd=ROOT)
     yield process
     process.terminate()
