@@ -287,9 +287,21 @@ def secret_line(raw: str) -> str:
     Raises:
         ValueError: it holds none, or something no header can carry.
     """
-    token = raw.strip()
-    if not token or not token.isascii() or not token.isprintable():
+    token = header_token(raw)
+    if not token:
         raise ValueError("the file must hold exactly one token")
+    return token
+
+
+def header_token(raw: str) -> str:
+    """Parse one token; an empty string stays empty.
+
+    Raises:
+        ValueError: no header can carry it: the HTTP client's own words would quote it.
+    """
+    token = raw.strip()
+    if not token.isascii() or not token.isprintable():
+        raise ValueError("must hold exactly one token, of printable ASCII")
     return token
 
 

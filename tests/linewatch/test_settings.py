@@ -219,3 +219,13 @@ def test_open_bind_needs_tokens():
     settings.check_bind("0.0.0.0", {"0" * 64: "acme"})
     with pytest.raises(SettingsError, match="set TOKENS"):
         settings.check_bind("0.0.0.0", {})
+
+
+def test_token_fits_a_header():
+    """A token loses the line's end that a file left it; what no header can carry is refused."""
+    assert settings.header_token(" secret\n") == "secret"
+    assert settings.header_token("\n") == ""
+    for raw in ("one\ntwo", "se\0cret", "s€cret"):
+        with pytest.raises(ValueError, match="one token") as caught:
+            settings.header_token(raw)
+        assert "cret" not in str(caught.value)

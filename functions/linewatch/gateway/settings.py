@@ -8,7 +8,18 @@ from pathlib import Path
 
 from linewatch.calls import checked_name
 from linewatch.errors import BadName
-from linewatch.settings import bind_host, file, flag, names, number, path, setting, url, whole
+from linewatch.settings import (
+    bind_host,
+    file,
+    flag,
+    header_token,
+    names,
+    number,
+    path,
+    setting,
+    url,
+    whole,
+)
 
 
 def _hosts(raw: str) -> tuple[str, ...]:
@@ -50,7 +61,7 @@ class GatewaySettings:
     line_prefix: str = setting(
         "LINE_PREFIX", _name("line"), "", "prefix of the line names, such as the pod's name"
     )
-    token: str = setting("TOKEN", str, "", "bearer token of the tenant")
+    token: str = setting("TOKEN", header_token, "", "bearer token of the tenant")
     token_file: str = setting(
         "TOKEN_FILE", file, "", "the token in a file that is read again when it changes"
     )

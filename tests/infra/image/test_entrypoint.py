@@ -28,7 +28,8 @@ ROLES = [
 _ROUTES = "Iface Destination Gateway Flags\n"
 _PYTHON = """#!/bin/sh
 printf '%s\\n' "$@"
-echo "preload=${LD_PRELOAD:-} port=$PORT bind=$BIND hosts=${STREAMLIT_SERVER_ALLOWED_HOSTS:-} path=$PYTHONPATH"
+echo "hosts=${STREAMLIT_SERVER_ALLOWED_HOSTS:-}"
+echo "preload=${LD_PRELOAD:-} port=$PORT bind=$BIND path=$PYTHONPATH"
 """
 
 
@@ -102,10 +103,10 @@ def test_bind_may_be_ipv6(start, bind):
 
 def test_dashboard_knows_its_address(start):
     """The dashboard opens under the one address it listens on, too; the owner's names go first."""
-    assert "hosts= " in start("dashboard").stdout
-    assert "hosts=localhost 127.0.0.1 ::1 10.0.0.5 " in start("dashboard", BIND="10.0.0.5").stdout
+    assert "hosts=\n" in start("dashboard").stdout
+    assert "hosts=localhost 127.0.0.1 ::1 10.0.0.5\n" in start("dashboard", BIND="10.0.0.5").stdout
     named = start("dashboard", BIND="10.0.0.5", STREAMLIT_SERVER_ALLOWED_HOSTS="board.example")
-    assert "hosts=board.example " in named.stdout
+    assert "hosts=board.example\n" in named.stdout
 
 
 def test_pod_without_ipv4(start):
