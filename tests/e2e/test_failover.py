@@ -115,6 +115,16 @@ def test_paused_owner_is_fenced(redis_url, calm):
     assert changed(disturbed, calm) == []
 
 
+def test_decoders_speak_ipv6(redis_url, calm):
+    """Decoders on IPv6 forward to each other and change no byte of what is published."""
+    with Fleet(redis_url, BIND="::1") as fleet:
+        fleet.start(2)
+        found = run(fleet, sides_of(10))
+        forwarded = fleet.metric("linewatch_decoder_forwards_total")
+    assert changed(found, calm) == []
+    assert forwarded > 0
+
+
 def test_terminated_decoder_hands_over(redis_url, calm):
     """SIGTERM to one of two decoders moves its calls within the second, losing nothing."""
     with Fleet(redis_url) as fleet:

@@ -21,6 +21,7 @@ from linewatch.calls import CallStart, Codec
 from linewatch.events import PARTITIONS, partition_of
 from linewatch.gateway.decoders import Decoders
 from linewatch.gateway.line import Line
+from linewatch.settings import host_port
 from tests.support.source import ROOT
 from tests.support.waiting import eventually
 
@@ -112,7 +113,8 @@ class Fleet:
         process = subprocess.Popen(
             command, env=given, start_new_session=True, stderr=subprocess.DEVNULL
         )
-        return Decoder(f"http://127.0.0.1:{port}", process)
+        where = host_port(given.get("BIND", "127.0.0.1"), port)
+        return Decoder(f"http://{where}", process)
 
     @property
     def urls(self):
