@@ -34,6 +34,8 @@ from tests.support.board_facts import TENANT, score
 STAYS = {
     keys.PODS: "ids of decoders, forgotten by the next one that looks",
     keys.SESSIONS: "channels of calls that go on; gone with the last of them",
+    keys.QUIET: "calls to look after; gone with the last of them",
+    keys.CLOCK: "one hash, whatever is called",
     keys.LOGS: "names of streams",
     "outbox:*": "streams that a relay empties; empty now",
     "log:*": "streams that the dispatcher trims, by what was settled and by age",
