@@ -226,6 +226,8 @@ def test_log_that_one_pod_cannot_reach(client, make):
     eventually(lambda: _waiting(client) == 0)
     assert cut.published == 0
     cut._writer.reached.set()
+    # What it writes in the end would come into the next test's log.
+    cut.stop(60)
 
 
 def test_unreadable_entry_set_aside(client, make):
