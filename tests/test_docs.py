@@ -104,7 +104,7 @@ def test_every_problem_is_explained():
     """The protocol's page says of every problem that a sender may get what it asks of it."""
     text = (ROOT / "docs" / "protocol.md").read_text()
     never_sent = {errors.LinewatchError, errors.SettingsError, errors.Conflict}
-    never_sent |= {errors.SinkUnavailable, errors.Unprocessable}
+    never_sent |= {errors.SinkUnavailable, errors.Unprocessable, errors.TooLate}
     kinds = {kind for kind in kinds_of(errors.LinewatchError) if kind.__module__ == errors.__name__}
     names = {
         "bad-name" if kind is errors.BadName else kind("x").slug() for kind in kinds - never_sent

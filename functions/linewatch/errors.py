@@ -23,6 +23,7 @@
     ├── Misdirected              421
     │   └── AnotherPod           421
     ├── Unprocessable            422
+    │   └── TooLate              422
     └── Unavailable              503  Retry-After
         ├── StoreUnavailable     503
         │   └── StoreRefused     503
@@ -204,6 +205,12 @@ class Unprocessable(LinewatchError):
 
     status = 422
     title = "Unprocessable"
+
+
+class TooLate(Unprocessable):
+    """An event of a call of which nothing is known any more."""
+
+    title = "Too late"
 
 
 class Unavailable(LinewatchError):

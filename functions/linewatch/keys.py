@@ -23,6 +23,9 @@ TOMBSTONE_EXPIRES_S: Final = 24 * 3600
 ENDED_SESSION_EXPIRES_S: Final = 15 * 60
 #: The board shows an ended call for so long.
 ENDED_ROW_EXPIRES_S: Final = 15 * 60
+#: The board keeps what it was told of a call for so long after its end, or after the last that
+#: was told of one that did not end. What comes later is refused.
+FACTS_EXPIRES_S: Final = 24 * 3600
 
 #: Set of pod ids that held a lease; a pod is alive while its own key exists.
 PODS: Final = "pods"
@@ -159,5 +162,8 @@ def board_newest(tenant: str) -> str:
 
 
 def board_gone(tenant: str, call_id: str) -> str:
-    """String: the call ended, so what is told once it left the board does not bring it back."""
+    """String: when the call leaves the board (ms, Redis' clock); outlives what is known of it.
+
+    What is replayed later does not bring the call back as a live one.
+    """
     return f"board:{tenant}:gone:{call_id}"

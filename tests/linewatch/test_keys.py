@@ -58,3 +58,8 @@ def test_tombstone_outlives_the_rest():
     """A call answers 410 for longer than anything else of it is kept."""
     assert keys.TOMBSTONE_EXPIRES_S == 24 * 3600
     assert keys.TOMBSTONE_EXPIRES_S > keys.ENDED_SESSION_EXPIRES_S
+
+
+def test_facts_outlive_the_page():
+    """What is known of a call outlives its row, and goes before its id may be used again."""
+    assert keys.ENDED_ROW_EXPIRES_S < keys.FACTS_EXPIRES_S <= keys.TOMBSTONE_EXPIRES_S

@@ -91,7 +91,8 @@ def create(env: Mapping[str, str] | None = None) -> Flask:
     """
     settings, tracer = begin("board", Settings, os.environ if env is None else env)
     outlet = Outlet.of(settings, "alerts", "the board only")
-    board = Board.from_url(settings.redis_url, Shown(settings.consumers_shown))
+    shown = Shown(settings.consumers_shown)
+    board = Board.from_url(settings.redis_url, shown, settings.log_kept_hours * 3600)
     with exits_on_wrong("board"):
         board.check()
     return _routed(Keeping(board, outlet, tracer=tracer))

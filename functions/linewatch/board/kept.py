@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -14,9 +17,10 @@ from linewatch.board.rules import Rule
 from linewatch.board.scores import Shown
 from linewatch.board.state import CallState
 
-_VERSION: Final = "version"
+VERSION: Final = "version"
 _SHOWN: Final = "shown"
 _FOLD: Final = "fold"
+_PACKED: Final = "packed"
 _ALERT: Final = "alert:"
 _SENT: Final = "sent:"
 
@@ -35,8 +39,9 @@ class Kept:
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> Kept:
         """Take *fields* apart."""
-        left = dict(fields)
-        version, shown, folded = (left.pop(name, "") for name in (_VERSION, _SHOWN, _FOLD))
+        left = {**_unpacked(fields.get(_PACKED, "")), **fields}
+        left.pop(_PACKED, None)
+        version, shown, folded = (left.pop(name, "") for name in (VERSION, _SHOWN, _FOLD))
         alerts = {name: left.pop(name) for name in fields if name.startswith(_ALERT)}
         sent = [name for name in fields if name.startswith(_SENT) and left.pop(name)]
         return cls(
@@ -57,10 +62,25 @@ class Kept:
         return [fact for field in self.facts for fact in self.at(field)]
 
 
+def packed(fields: Mapping[str, str]) -> tuple[list[str], str]:
+    """Return the names of the facts among a call's *fields*, and one text in place of them all.
+
+    The fold is left out: it can be made anew. Without facts there are no names.
+    """
+    facts = Kept.of(fields).facts
+    squeezed = zlib.compress(json.dumps(facts, separators=(",", ":")).encode())
+    return [_FOLD, *facts] if facts.keys() & fields.keys() else [], b64encode(squeezed).decode()
+
+
+def _unpacked(text: str) -> dict[str, str]:
+    facts: dict[str, str] = json.loads(zlib.decompress(b64decode(text))) if text else {}
+    return facts
+
+
 def part_of(fact: Fact, rules: Iterable[Rule]) -> list[str]:
     """Return the fields of a call's hash that are needed to take *fact* in, if its fold can."""
     names = [rule.name for rule in rules]
-    own = (_VERSION, _FOLD, START, END, field_of(fact))
+    own = (VERSION, _FOLD, _PACKED, START, END, field_of(fact))
     return [
         *dict.fromkeys(own),
         *(_ALERT + name for name in names),

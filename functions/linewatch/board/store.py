@@ -26,7 +26,7 @@ from linewatch.board.alerts import raised
 from linewatch.board.encoding import Fact
 from linewatch.board.facts import CallFacts, name_of
 from linewatch.board.fold import Terms
-from linewatch.board.kept import Change, Kept, part_of
+from linewatch.board.kept import VERSION, Change, Kept, packed, part_of
 from linewatch.board.rows import (
     AlertRow,
     CallDetail,
@@ -39,7 +39,8 @@ from linewatch.board.rows import (
 from linewatch.board.rules import Rule
 from linewatch.board.scores import ANYBODY, Shown
 from linewatch.calls import Alert, Channel, Missing, Score
-from linewatch.errors import StoreUnavailable
+from linewatch.errors import StoreUnavailable, TooLate
+from linewatch.eventlog.protocol import KEPT_S
 from linewatch.eventlog.redis_connections import check, client_of, unavailable
 from linewatch.events import PARTITIONS
 from linewatch.serving.readiness import Readiness
@@ -69,19 +70,23 @@ class Board:
         client: redis.Redis,
         alert_rules: Sequence[Rule] | None = None,
         shown: Shown = ANYBODY,
+        log_kept_s: int = KEPT_S,
     ) -> None:
         self._client: Any = client
+        self._log_kept_s = log_kept_s
         self._ready = Readiness(self._ping)
         chosen = rules.default_rules() if alert_rules is None else alert_rules
         self._terms = Terms(chosen, shown)
         self._write = self._client.register_script(_script("put"))
+        self._write_packed = self._client.register_script(_script("packed"))
         self._note_published = self._client.register_script(_script("published"))
 
     @classmethod
-    def from_url(cls, url: str, shown: Shown = ANYBODY) -> Board:
+    def from_url(cls, url: str, shown: Shown = ANYBODY, log_kept_s: int = KEPT_S) -> Board:
         """Use the Redis at *url*; nothing is connected before the first use.
 
-        *shown* matters to who puts: what is read was chosen then.
+        *shown* matters to who puts: what is read was chosen then. So does *log_kept_s*, how
+        long the event log can replay what it holds.
         """
         client = client_of(
             url,
@@ -90,7 +95,7 @@ class Board:
             socket_connect_timeout=_TIMEOUT_S,
             retry=Retry(NoBackoff(), 1),
         )
-        return cls(client, shown=shown)
+        return cls(client, shown=shown, log_kept_s=log_kept_s)
 
     def close(self) -> None:
         """Close all connections."""
@@ -120,7 +125,10 @@ class Board:
     def put(self, fact: Fact) -> Put:
         """Take *fact* in; told again it changes nothing.
 
-        A call that ended and left the board is not brought back by what comes after.
+        A call that left the page is not brought back by what comes after, but its alerts are.
+
+        Raises:
+            TooLate: what was known of the call has expired.
         """
         with _available():
             for attempt in range(_TRIES):
@@ -217,8 +225,6 @@ class Board:
             answer = self._commit(kept, change, row, alerts)
             if answer == "moved":
                 return None
-            if answer == "gone":
-                return Put(row, [])
         unpublished = [alert for alert in alerts if alert.rule not in kept.sent]
         return Put(row, [_as_raised(kept, alert) for alert in unpublished])
 
@@ -242,13 +248,26 @@ class Board:
             encoding.dumps(row),
             summary.rank(row),
         ]
-        expires_s = keys.ENDED_ROW_EXPIRES_S if ended else UNENDED_ROW_EXPIRES_S
-        gone_expires_s = keys.TOMBSTONE_EXPIRES_S if ended else 0
-        answer: str = self._write(
+        shown_s = keys.ENDED_ROW_EXPIRES_S if ended else UNENDED_ROW_EXPIRES_S
+        kept_s = keys.FACTS_EXPIRES_S
+        lives = [row.started_at_ms, int(ended), shown_s, kept_s, kept_s + self._log_kept_s]
+        answer, *more = self._write(
             keys=_written_keys(row.tenant, row.call),
-            args=[*head, expires_s, gone_expires_s, len(lapsed), *lapsed, *holding],
+            args=[*head, *lives, len(lapsed), *lapsed, *holding],
         )
-        return answer
+        if answer == "gone":
+            raise TooLate(f"told {_hours(*more)}after the call left the board")
+        for call in more:
+            self._pack(row.tenant, call)
+        return str(answer)
+
+    def _pack(self, tenant: str, call: str) -> None:
+        """Make what is known of a call that left the page small: late events are rare."""
+        key = keys.board_call(tenant, call)
+        fields = self._client.hgetall(key)
+        names, text = packed(fields)
+        if names:
+            self._write_packed(keys=[key], args=[fields[VERSION], text, *names])
 
     def _health(self, reports: list[Any]) -> Health:
         memory, functions, dispatcher, pods, *outbox = reports
@@ -342,6 +361,11 @@ def _said(scores: Sequence[Score]) -> tuple[Said, ...]:
 
 def _unheard(gaps: Sequence[Missing]) -> tuple[Unheard, ...]:
     return tuple(Unheard(gap.key.channel, gap.start_ms, gap.end_ms, gap.reason) for gap in gaps)
+
+
+def _hours(left_ms: int) -> str:
+    """How long ago a call left the board, in words; below 0 it is not known."""
+    return f"{left_ms // 3_600_000} h " if left_ms >= 0 else ""
 
 
 def _ms(clock: tuple[int, int]) -> int:

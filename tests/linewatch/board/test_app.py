@@ -8,11 +8,13 @@ import subprocess
 import sys
 
 import pytest
+import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from eventing.delivery.deliverer import is_retried
 from infra.launcher import redis_server
-from linewatch import events
+from linewatch import events, keys
 from linewatch.board import app as board_app
 from linewatch.board.store import Board
 from linewatch.calls import Alert, Severity, Utterance
@@ -35,6 +37,12 @@ def _board(redis_url):
     board = Board.from_url(redis_url)
     yield board
     board.close()
+
+
+@pytest.fixture(name="client")
+def _redis(redis_url):
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
 
 
 def _client(redis_url, sink="", **env):
@@ -138,6 +146,35 @@ def test_refused_alert_is_sent_again(http, target, board, status):
     assert _post(http, event).status_code == 204
     assert [alert.get_id() for alert in target.taken] == ["keyword-supervisor-alert"]
     assert [row.utterances for row in board.snapshot(TENANT).rows] == [1]
+
+
+def _left(client, ago_h):
+    """Let the call have left the page *ago_h* hours ago."""
+    left_ms = round((client.time()[0] - ago_h * 3600) * 1000)
+    client.zadd(keys.board_expiries(TENANT), {CALL: left_ms})
+    client.set(keys.board_gone(TENANT, CALL), left_ms)
+
+
+def test_late_alert_is_published(http, target, board, client):
+    """A score told 20 minutes after the end is answered 204, and its alert published once."""
+    board.put(end(9000, 1))
+    _left(client, 1 / 12)
+    told = events.utterance_scored(score(0, text="your manager"))
+    assert [_post(http, told).status_code for _ in range(2)] == [204, 204]
+    assert [alert.get_id() for alert in target.taken] == ["keyword-supervisor-alert"]
+    assert board.snapshot(TENANT).rows == ()
+
+
+def test_too_late_becomes_a_dead_letter(http, target, board, client):
+    """A score told 25 hours after the end is refused for good, and the reason says why."""
+    board.put(end(9000, 1))
+    _left(client, 25)
+    client.delete(keys.board_call(TENANT, CALL))
+    refused = _post(http, events.utterance_scored(score(0, text="your manager")))
+    assert _is_problem(refused, 422, "too-late")
+    assert "told 25 h after the call left the board" in refused.text
+    assert not is_retried(refused.status_code)
+    assert (target.taken, board.snapshot(TENANT).rows) == ([], ())
 
 
 def test_crash_before_publishing_heals(http, target, board):
