@@ -2,8 +2,9 @@
 
 ``python -m tests.bench.bench_board``, on a Redis of its own. CPU is that of the board's process
 alone, without HTTP: `Board.put` and the client library. Bytes are what Redis answered. First a
-call of 20 and of 2,000 utterances, then a floor of 100 lines after half an hour each, and what
-an utterance costs that comes so late that its call is worked out anew.
+call of 20 and of 2,000 utterances, then one of 20 and of 2,000 gaps that were told long before the
+words around them, then a floor of 100 lines after half an hour each, and what an utterance costs
+that comes so late that its call is worked out anew.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import redis
 
 from infra.launcher import redis_server
 from linewatch.board.store import Board
-from linewatch.calls import Channel, ChannelKey, Score
+from linewatch.calls import Channel, ChannelKey, GapReason, Missing, Score
 
 LINES = 100
 #: Utterances of half an hour: one every 5 s, by turns.
@@ -60,13 +61,21 @@ def said(call: str, number: int) -> Score:
     )
 
 
-def cost(board: Board, client: redis.Redis, scores: Iterable[Score]) -> Cost:
-    """Put *scores* and return what each cost."""
-    told = list(scores)
+def lost(call: str, number: int) -> Missing:
+    """Return a gap of 250 ms after a call's utterance *number*."""
+    begin_ms = number * EVERY_MS + 4000
+    key = ChannelKey("default", call, Channel.AGENT)
+    end_ms = begin_ms + 250
+    return Missing(key, 1_767_225_600_000, begin_ms * 8, begin_ms, end_ms, GapReason.LOST)
+
+
+def cost(board: Board, client: redis.Redis, facts: Iterable[Score | Missing]) -> Cost:
+    """Put *facts* and return what each cost."""
+    told = list(facts)
     read = client.info("stats")["total_net_output_bytes"]
     begun_s = time.process_time()
-    for score in told:
-        board.put(score)
+    for fact in told:
+        board.put(fact)
     used_s = time.process_time() - begun_s
     read = client.info("stats")["total_net_output_bytes"] - read
     return Cost(used_s * 1000 / len(told), read / len(told))
@@ -96,6 +105,20 @@ def by_length(board: Board, client: redis.Redis) -> tuple[Cost, Cost]:
         costs.append((cost(board, client, short), cost(board, client, long)))
     short_costs, long_costs = zip(*costs, strict=True)
     return median(short_costs), median(long_costs)
+
+
+def by_gaps(board: Board, client: redis.Redis) -> tuple[Cost, Cost]:
+    """Return what an event costs in a call of few gaps and in one of many, measured in turns."""
+    for call, count in (("few", SHORT), ("many", LONG)):
+        for number in range(count):
+            board.put(lost(call, number))
+    costs = []
+    for turn in range(ROUNDS):
+        numbers = range(turn * BATCH, (turn + 1) * BATCH)
+        few, many = ([said(call, number) for number in numbers] for call in ("few", "many"))
+        costs.append((cost(board, client, few), cost(board, client, many)))
+    few_costs, many_costs = zip(*costs, strict=True)
+    return median(few_costs), median(many_costs)
 
 
 def floor(board: Board, client: redis.Redis) -> tuple[Cost, float]:
@@ -137,17 +160,22 @@ def main() -> int:
     with own_redis() as url, redis.Redis.from_url(url) as client:
         board = Board.from_url(url)
         fill(board, "warm", 50)
-        short, long = by_length(board, client)
-        ratio = long.cpu_ms / short.cpu_ms
-        for length, found in ((SHORT, short), (LONG, long)):
-            print(f"event of a call of {length} utterances: {_words(found)}")
-        print(f"  CPU at {LONG} over {SHORT}: {ratio:.2f} (at most {LIMIT_RATIO})")
+        ratio = _compared("utterances", *by_length(board, client))
+        ratio = max(ratio, _compared("gaps", *by_gaps(board, client)))
         found, held = floor(board, client)
         print(f"event on {LINES} lines after 30 min: {_words(found)}; {held / 1024:.0f} KiB a call")
         for length in (HALF_HOUR, LONG):
             print(f"utterance 0 told after {length} others: {_words(late(board, client, length))}")
         board.close()
     return int(ratio > LIMIT_RATIO)
+
+
+def _compared(what: str, short: Cost, long: Cost) -> float:
+    ratio = long.cpu_ms / short.cpu_ms
+    for length, found in ((SHORT, short), (LONG, long)):
+        print(f"event of a call of {length} {what}: {_words(found)}")
+    print(f"  CPU at {LONG} over {SHORT}: {ratio:.2f} (at most {LIMIT_RATIO})")
+    return ratio
 
 
 def _words(found: Cost) -> str:

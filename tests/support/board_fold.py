@@ -11,7 +11,7 @@ from linewatch.board.alerts import raised
 from linewatch.board.fold import Terms
 from linewatch.board.kept import Change, Kept
 from linewatch.board.scores import ANYBODY, Shown
-from linewatch.calls import Score
+from linewatch.calls import GapReason, Score
 from tests.support.board_facts import AGENT, CUSTOMER, MIXED, WORDS, end, gap, score, start
 
 
@@ -71,17 +71,27 @@ def _odd_scores(draw, channels):
 
 
 @st.composite
+def _gaps(draw, channels):
+    """Gaps anywhere, some of which touch or overlap; none is told twice with another end."""
+    found = {}
+    for _ in range(draw(st.integers(0, 8))):
+        begin_ms, length_ms = draw(_TIMES), draw(st.sampled_from([0, 500, 1000, 9000]))
+        told = replace(
+            gap(begin_ms, begin_ms + length_ms, draw(channels)),
+            reason=draw(st.sampled_from([GapReason.LOST, GapReason.LOST, GapReason.PAUSED])),
+        )
+        found[draw(st.integers(0, 9))] = told
+    return list(found.values())
+
+
+@st.composite
 def odd_stories(draw):
     """Facts of one call that fit each other badly: overlapping, contradicting, out of order."""
     channels = draw(
         st.sampled_from([st.just(CUSTOMER), st.sampled_from([AGENT, CUSTOMER]), _CHANNELS])
     )
     facts = draw(st.lists(_odd_scores(channels), max_size=10))
-    for _ in range(draw(st.integers(0, 3))):
-        begin_ms = draw(_TIMES)
-        facts.append(
-            gap(begin_ms, begin_ms + draw(st.sampled_from([0, 1000, 9000])), draw(channels))
-        )
+    facts += draw(_gaps(channels))
     if draw(st.booleans()):
         facts.append(end(draw(_TIMES), draw(st.integers(0, 6)), draw(st.integers(0, 2))))
     if draw(st.booleans()) or not facts:
@@ -106,6 +116,7 @@ def long_calls(draw):
         told.append(said)
     late = draw(st.lists(st.integers(0, len(told) - 1), max_size=3, unique=True))
     anew = [replace(told[each], scorer_version=2, polarity=-0.9) for each in late]
+    told += draw(_gaps(st.sampled_from([AGENT, CUSTOMER])))
     moved = draw(st.integers(1, 12))
     for at in late:
         told.insert(min(len(told), at + moved), told.pop(at))

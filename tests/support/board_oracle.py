@@ -160,9 +160,21 @@ def row_of(facts, alerts):
         talk_ms={each: _talk_ms(facts, each) for each in sorted(channels(facts))},
         longest_silence_ms=max((end - start for start, end in silences(facts)), default=0),
         utterances=len(facts.scores),
-        gaps=len(facts.gaps),
+        gaps=len(holes(facts)),
         rules=tuple(alert.rule for alert in alerts),
     )
+
+
+def holes(facts):
+    """Return (channel, reason, start, end) of what was not heard; what touches is one."""
+    found = []
+    for gap in sorted(facts.gaps, key=lambda each: (each.key.channel, each.reason, each.start_ms)):
+        channel, reason, start_ms, end_ms = found[-1] if found else ("", "", 0, 0)
+        if (channel, reason) == (gap.key.channel, gap.reason) and gap.start_ms <= end_ms:
+            found[-1] = channel, reason, start_ms, max(end_ms, gap.end_ms)
+        else:
+            found.append((gap.key.channel, gap.reason, gap.start_ms, gap.end_ms))
+    return found
 
 
 def _talk_ms(facts, channel):

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 from linewatch.board import encoding
 from linewatch.board.encoding import Fact
 from linewatch.board.scores import ANYBODY, Shown
-from linewatch.calls import CallEnd, CallResumed, CallStart, Channel, Missing, Score
+from linewatch.calls import CallEnd, CallResumed, CallStart, Channel, ChannelKey, Missing, Score
 
 #: A mono source has both speakers on one channel, so what the customer says is heard there too.
 CUSTOMERS = frozenset({Channel.CUSTOMER, Channel.MIXED})
@@ -60,6 +60,11 @@ class CallFacts:
     def heard(self) -> tuple[Score | Missing, ...]:
         """All that comes from the call's audio, shown or not."""
         return (*self.scores, *self.others, *self.gaps)
+
+    @property
+    def keys(self) -> frozenset[ChannelKey]:
+        """The channels of which a gap or a shown score is known."""
+        return frozenset(each.key for several in (self.scores, self.gaps) for each in several)
 
 
 def name_of(fact: Fact) -> tuple[str, str]:

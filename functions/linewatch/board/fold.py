@@ -1,10 +1,11 @@
 """A call folded turn by turn, so that an event costs the same however long the call is. No I/O.
 
-Everything heard of a call is taken in the order it was spoken. What was spoken last stays in a
+Everything said in a call is taken in the order it was spoken. What was spoken last stays in a
 tail, where a turn may still come in between or be scored anew; what leaves the tail is settled:
-only its totals are kept. A fact that would change what is settled cannot be taken, and the fold
-is made anew of all facts. Either way it is the fold of the whole set: the order in which the
-facts came plays no part.
+only its totals are kept. What was not heard is kept apart, so gaps may come long before or after
+the words around them. A fact that would change what is settled cannot be taken, and the fold is
+made anew of all facts. Either way it is the fold of the whole set: the order in which the facts
+came plays no part.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from linewatch.board.encoding import Fact
 from linewatch.board.facts import CallFacts, channels_of, scores_of
+from linewatch.board.holes import Holes
 from linewatch.board.rules import (
     Rule,
     SilenceRule,
@@ -27,11 +29,11 @@ from linewatch.board.rules import (
 )
 from linewatch.board.scores import Shown
 from linewatch.board.totals import Totals
-from linewatch.board.turns import Hole, Place, Turn, packed, place, unpacked
+from linewatch.board.turns import Place, Turn, packed, place, unpacked
 from linewatch.calls import CallEnd, CallResumed, CallStart, Channel, Missing, Score
 
 #: Raise it when what is kept, or what a rule makes of it, changes: calls are then folded anew.
-FOLD: Final = 1
+FOLD: Final = 2
 #: Events of one call overtake each other by a few places: a source has 50 of all calls under way.
 TAIL: Final = 24
 _TEXT_CHARACTERS: Final = 400
@@ -109,11 +111,12 @@ class Fold:
     """
 
     settled: Totals
-    tail: list[Turn | Hole] = field(default_factory=list)
+    tail: list[Turn] = field(default_factory=list)
     settled_to: Place | None = None
     heard: frozenset[Channel] = frozenset()
     began_at_ms: int | None = None
     last: Last | None = None
+    holes: Holes = field(default_factory=Holes)
 
     @classmethod
     def empty(cls) -> Fold:
@@ -123,13 +126,13 @@ class Fold:
     @classmethod
     def of(cls, facts: CallFacts, terms: Terms) -> Fold:
         """Fold everything that is known of a call."""
-        spoken: list[Turn | Hole] = [terms.turn(score) for score in facts.scores]
-        tail = sorted([*spoken, *map(Hole.of, facts.gaps)], key=place)
-        heard = frozenset(each.channel for each in tail)
+        tail = sorted(map(terms.turn, facts.scores), key=place)
+        heard = frozenset(key.channel for key in facts.keys)
         began = [each.started_at_ms for each in facts.heard]
         last = max(map(Last.of, facts.scores), key=lambda last: last.rank, default=None)
         settled = Totals.on(channels_of(heard))
-        fold = cls(settled, tail, None, heard, min(began, default=None), last)
+        holes = Holes.of(facts.gaps)
+        fold = cls(settled, tail, None, heard, min(began, default=None), last, holes)
         fold._settle(terms)
         return fold
 
@@ -148,7 +151,7 @@ class Fold:
         """Return the totals of everything, the tail included."""
         totals = self.settled.copy()
         for spoken in self.tail:
-            totals.take(spoken, terms.turn_rules)
+            totals.take(spoken, self.holes, terms.turn_rules)
         return totals
 
     def _began(self, fact: Score | Missing, gone: Sequence[Fact]) -> bool:
@@ -161,7 +164,7 @@ class Fold:
         self, fact: Score | Missing, known: Sequence[Fact], stands: Sequence[Fact], terms: Terms
     ) -> bool:
         if isinstance(fact, Missing):
-            return not known and self._insert(Hole.of(fact), terms)
+            return not known and self._miss(fact)
         before, score = (terms.shown.choose(scores_of(each)) for each in (known, stands))
         if score is None or score == before:
             return True
@@ -176,28 +179,40 @@ class Fold:
     def _replace(self, turn: Turn) -> bool:
         """Put *turn* in the place of the same utterance; tell whether that is in the tail."""
         for at, spoken in enumerate(self.tail):
-            if isinstance(spoken, Turn) and place(spoken) == place(turn):
+            if place(spoken) == place(turn):
                 self.tail[at] = turn
                 return True
         return False
 
-    def _insert(self, spoken: Turn | Hole, terms: Terms) -> bool:
-        heard = self.heard | {spoken.channel}
+    def _insert(self, turn: Turn, terms: Terms) -> bool:
+        if not self._is_on(turn.channel):
+            return False
+        if self.settled_to and place(turn) <= self.settled_to:
+            return False
+        insort(self.tail, turn, key=place)
+        self._settle(terms)
+        return True
+
+    def _miss(self, gap: Missing) -> bool:
+        if not self._is_on(gap.key.channel):
+            return False
+        self.holes.add(gap)
+        return not self.settled.quiet.are_cut_by(gap.start_ms, gap.end_ms)
+
+    def _is_on(self, channel: Channel) -> bool:
+        """Note that *channel* is heard of; tell whether what is settled fits the channels."""
+        heard = self.heard | {channel}
         if channels_of(heard) != channels_of(self.heard):
             if self.settled_to:
                 return False
             self.settled = Totals.on(channels_of(heard))
         self.heard = heard
-        if self.settled_to and place(spoken) <= self.settled_to:
-            return False
-        insort(self.tail, spoken, key=place)
-        self._settle(terms)
         return True
 
     def _settle(self, terms: Terms) -> None:
         while len(self.tail) > TAIL:
             oldest = self.tail.pop(0)
-            self.settled.take(oldest, terms.turn_rules)
+            self.settled.take(oldest, self.holes, terms.turn_rules)
             self.settled_to = place(oldest)
 
 
@@ -217,6 +232,7 @@ def dumps(fold: Fold, terms: Terms) -> str:
         "heard": sorted(fold.heard),
         "began_at_ms": fold.began_at_ms,
         "last": fold.last,
+        "holes": fold.holes.packed(),
     }
     return json.dumps(kept, separators=(",", ":"))
 
@@ -233,6 +249,7 @@ def loads(text: str, terms: Terms) -> Fold | None:
         frozenset(map(Channel, kept["heard"])),
         kept["began_at_ms"],
         _last(*kept["last"]) if kept["last"] else None,
+        Holes.unpacked(*kept["holes"]),
     )
 
 

@@ -4,9 +4,9 @@ A score may still be on its way, so the time between two known utterances of a c
 for certain only if their indexes follow each other, or if the call ended and all of it is known.
 Only such silence counts: it stays true whatever comes later.
 
-Turns and holes are taken in the order they began. So a stretch in which nobody is known to speak
-ends where the next of them begins, and nothing that follows can shorten it. It then waits for the
-next utterance of each channel, whose index tells whether that channel was silent indeed.
+Turns are taken in the order they began. So a stretch in which nobody is known to speak ends where
+the next of them begins, and only a hole can shorten it later. It then waits for the next utterance
+of each channel, whose index tells whether that channel was silent indeed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from linewatch.board.turns import Hole, Turn
+from linewatch.board.holes import Holes
+from linewatch.board.turns import Turn
 from linewatch.calls import Channel, Evidence
 
 #: The channels that stretches still wait for, and whether all others were silent for certain.
@@ -36,27 +37,39 @@ class Stretch(NamedTuple):
 
 
 class Silences(NamedTuple):
-    """How long the longest was, and each that reaches more whole seconds than all before it.
+    """The longest, and each that reaches more whole seconds than all before it.
 
     So the first silence of 30 s or more is among *rising*, which stays short: the lengths add up
     to no more than the call, so there are 60 in half an hour at the most.
     """
 
-    longest_ms: int = 0
+    longest: Stretch = Stretch(0, 0)
     rising: tuple[Stretch, ...] = ()
+
+    @property
+    def longest_ms(self) -> int:
+        """How long the longest is."""
+        return self.longest.length_ms
 
     def then(self, stretch: Stretch) -> Silences:
         """Return these and *stretch*, which comes after all of them."""
-        most_s = self.rising[-1].length_ms // 1000 if self.rising else 0
-        more = (stretch,) if stretch.length_ms // 1000 > most_s else ()
-        return Silences(max(self.longest_ms, stretch.length_ms), self.rising + more)
+        if stretch.length_ms <= self.longest_ms:
+            return self
+        rises = stretch.length_ms // 1000 > self.longest_ms // 1000
+        return Silences(stretch, (*self.rising, stretch) if rises else self.rising)
 
     def joined(self, other: Silences) -> Silences:
         """Return these and those of *other*, in order."""
-        found = Silences(max(self.longest_ms, other.longest_ms))
-        for stretch in sorted((*self.rising, *other.rising), key=lambda each: each.start_ms):
+        found = NONE
+        stretches = (self.longest, *self.rising, other.longest, *other.rising)
+        for stretch in sorted(stretches, key=lambda each: each[:2]):
             found = found.then(stretch)
         return found
+
+    def are_cut_by(self, start_ms: int, end_ms: int) -> bool:
+        """Tell whether any of them holds a part of the time from *start_ms* to *end_ms*."""
+        stretches = (self.longest, *self.rising)
+        return any(each.start_ms < end_ms and start_ms < each.end_ms for each in stretches)
 
 
 NONE: Final = Silences()
@@ -64,7 +77,7 @@ NONE: Final = Silences()
 
 @dataclass(slots=True)
 class Quiet:
-    """The silences of a call, as far as its turns and holes were taken.
+    """The silences of a call, as far as its turns were taken.
 
     ``due`` is each channel's next index, ``since_ms`` where whatever was heard last ends.
     """
@@ -83,30 +96,33 @@ class Quiet:
         """Return another that goes on by itself."""
         return Quiet({**self.due}, self.since_ms, self.last, {**self.found})
 
-    def take(self, spoken: Turn | Hole) -> None:
-        """Take the next turn or hole; none that began earlier may follow."""
-        self.until(spoken.start_ms)
-        if isinstance(spoken, Turn):
-            self._speaks(spoken.channel, is_next=spoken.index == self.due[spoken.channel])
-            self.due[spoken.channel] = spoken.index + 1
-            self.last = spoken.evidence
-        self.since_ms = max(self.since_ms, spoken.end_ms)
+    def take(self, turn: Turn, holes: Holes) -> None:
+        """Take the next turn; none that began earlier may follow."""
+        self.until(turn.start_ms, holes)
+        self._speaks(turn.channel, is_next=turn.index == self.due[turn.channel])
+        self.due[turn.channel] = turn.index + 1
+        self.last = turn.evidence
+        self.since_ms = max(self.since_ms, turn.end_ms)
 
-    def until(self, now_ms: int) -> None:
+    def until(self, now_ms: int, holes: Holes) -> None:
         """Take in that nobody was heard before *now_ms*."""
-        if now_ms > self.since_ms:
-            stretch = Stretch(self.since_ms, now_ms, self.last)
-            waiting = frozenset(self.due), True
+        waiting = frozenset(self.due), True
+        for start_ms, end_ms in holes.between(self.since_ms, now_ms):
+            stretch = Stretch(start_ms, end_ms, self.last)
             self.found[waiting] = self.found.get(waiting, NONE).then(stretch)
+
+    def are_cut_by(self, start_ms: int, end_ms: int) -> bool:
+        """Tell whether a hole from *start_ms* to *end_ms* changes what was found already."""
+        return any(each.are_cut_by(start_ms, end_ms) for each in self.found.values())
 
     def certain(self) -> Silences:
         """Return what stays silence whatever follows."""
         return self.found.get((frozenset(), True), NONE)
 
-    def complete(self, length_ms: int) -> Silences:
+    def complete(self, length_ms: int, holes: Holes) -> Silences:
         """Return all silences of a call of *length_ms*, of which everything was taken."""
         whole = self.copy()
-        whole.until(length_ms)
+        whole.until(max(length_ms, holes.last_ms), holes)
         found = NONE
         for each in whole.found.values():
             found = found.joined(each)
@@ -115,7 +131,7 @@ class Quiet:
     def packed(self) -> list[object]:
         """Return this as JSON can write it."""
         found = [
-            [sorted(channels), certain, silences.longest_ms, [_packed(s) for s in silences.rising]]
+            [sorted(channels), certain, [_packed(s) for s in (silences.longest, *silences.rising)]]
             for (channels, certain), silences in self.found.items()
         ]
         last = self.last and [self.last.channel, self.last.first_sample]
@@ -130,10 +146,8 @@ class Quiet:
             since_ms,
             _evidence(last),
             {
-                (frozenset(map(Channel, channels)), certain): Silences(
-                    longest_ms, tuple(Stretch(a, b, _evidence(before)) for a, b, before in rising)
-                )
-                for channels, certain, longest_ms, rising in found
+                (frozenset(map(Channel, channels)), certain): _silences(*map(_stretch, stretches))
+                for channels, certain, stretches in found
             },
         )
 
@@ -144,6 +158,15 @@ class Quiet:
             left = (channels - {channel}, certain and is_next) if waits else (channels, certain)
             found[left] = found[left].joined(silences) if left in found else silences
         self.found = found
+
+
+def _silences(longest: Stretch, *rising: Stretch) -> Silences:
+    return Silences(longest, rising)
+
+
+def _stretch(kept: list[Any]) -> Stretch:
+    start_ms, end_ms, before = kept
+    return Stretch(start_ms, end_ms, _evidence(before))
 
 
 def _packed(stretch: Stretch) -> list[object]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from linewatch.board.encoding import Fact
 from linewatch.board.facts import channels_of, end_of
 from linewatch.board.fold import Fold, Last, Terms
+from linewatch.board.holes import Holes
 from linewatch.board.silence import Silences
 from linewatch.board.totals import Totals
 from linewatch.calls import CallEnd, CallResumed, CallStart, Channel
@@ -22,6 +23,7 @@ class CallState:
     start: CallStart | None
     end: CallEnd | None
     totals: Totals
+    holes: Holes
     heard: frozenset[Channel]
     began_at_ms: int | None
     last: Last | None
@@ -40,7 +42,8 @@ class CallState:
         totals = fold.whole(terms)
         ends = [each for each in edges if isinstance(each, CallEnd | CallResumed)]
         told = tuple(each.started_at_ms for each in ends)
-        return cls(*name, start, end, totals, fold.heard, fold.began_at_ms, fold.last, told)
+        began, last = fold.began_at_ms, fold.last
+        return cls(*name, start, end, totals, fold.holes, fold.heard, began, last, told)
 
     @property
     def started_at_ms(self) -> int:
@@ -61,7 +64,7 @@ class CallState:
         return (
             self.end is not None
             and self.totals.utterances >= self.end.utterances
-            and self.totals.gaps >= self.end.gaps
+            and self.holes.told >= self.end.gaps
         )
 
     @property
@@ -74,5 +77,5 @@ class CallState:
         """When nobody spoke for certain; what was not heard is no silence."""
         quiet = self.totals.quiet
         if self.is_complete and self.length_ms is not None:
-            return quiet.complete(self.length_ms)
+            return quiet.complete(self.length_ms, self.holes)
         return quiet.certain()

@@ -26,6 +26,7 @@ from linewatch.board.alerts import raised
 from linewatch.board.encoding import Fact
 from linewatch.board.facts import CallFacts, name_of
 from linewatch.board.fold import Terms
+from linewatch.board.holes import Holes
 from linewatch.board.kept import VERSION, Change, Kept, packed, part_of
 from linewatch.board.rows import (
     AlertRow,
@@ -38,7 +39,7 @@ from linewatch.board.rows import (
 )
 from linewatch.board.rules import Rule
 from linewatch.board.scores import ANYBODY, Shown
-from linewatch.calls import Alert, Channel, Missing, Score
+from linewatch.calls import Alert, Channel, Score
 from linewatch.errors import StoreUnavailable, TooLate
 from linewatch.eventlog.protocol import KEPT_S
 from linewatch.eventlog.redis_connections import check, client_of, unavailable
@@ -193,7 +194,7 @@ class Board:
         )
         spoken = {channel: said for channel, said in zip(Channel, words, strict=True) if said}
         said, others = _said(facts.scores), _said(facts.others)
-        return CallDetail(row, said, _unheard(facts.gaps), queue, spoken, others)
+        return CallDetail(row, said, _unheard(facts), queue, spoken, others)
 
     def _read(self, ask: Callable[[Any], None]) -> list[Any]:
         """Return the answers to what *ask* asks, all of one moment.
@@ -359,8 +360,10 @@ def _said(scores: Sequence[Score]) -> tuple[Said, ...]:
     )
 
 
-def _unheard(gaps: Sequence[Missing]) -> tuple[Unheard, ...]:
-    return tuple(Unheard(gap.key.channel, gap.start_ms, gap.end_ms, gap.reason) for gap in gaps)
+def _unheard(facts: CallFacts) -> tuple[Unheard, ...]:
+    spans = Holes.of(facts.gaps).spans()
+    found = (Unheard(channel, begin, end, reason) for channel, reason, begin, end in spans)
+    return tuple(sorted(found, key=lambda each: (each.start_ms, each.end_ms, each.channel)))
 
 
 def _hours(left_ms: int) -> str:

@@ -60,7 +60,7 @@ def summarize(state: CallState, alerts: Sequence[Alert]) -> CallRow:
         talk_ms={name: state.totals.talk_ms.get(name, 0) for name in sorted(state.channels)},
         longest_silence_ms=state.silences.longest_ms,
         utterances=state.totals.utterances,
-        gaps=state.totals.gaps,
+        gaps=state.holes.count,
         rules=tuple(alert.rule for alert in alerts),
     )
 

@@ -1,4 +1,4 @@
-"""What turns and gaps add up to, taken one after the other in the order they began. No I/O."""
+"""What turns add up to, taken one after the other in the order they began. No I/O."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from linewatch.board.facts import CUSTOMERS
+from linewatch.board.holes import Holes
 from linewatch.board.rules import Finding, TurnRule
 from linewatch.board.silence import Quiet
-from linewatch.board.turns import Hole, Turn, packed, unpacked
+from linewatch.board.turns import Turn, packed, unpacked
 from linewatch.calls import Channel, Evidence
 
 #: So many of a speaker's last polarities are kept: the row is read every second.
@@ -25,7 +26,6 @@ class Totals:
 
     quiet: Quiet
     utterances: int = 0
-    gaps: int = 0
     talk_ms: dict[Channel, int] = field(default_factory=dict)
     customer: tuple[float, ...] = ()
     agent: tuple[float, ...] = ()
@@ -47,12 +47,9 @@ class Totals:
             found={**self.found},
         )
 
-    def take(self, spoken: Turn | Hole, rules: Mapping[str, TurnRule]) -> None:
-        """Take the next turn or gap; none that began earlier may follow."""
-        self.quiet.take(spoken)
-        if isinstance(spoken, Hole):
-            self.gaps += 1
-            return
+    def take(self, spoken: Turn, holes: Holes, rules: Mapping[str, TurnRule]) -> None:
+        """Take the next turn; none that began earlier may follow."""
+        self.quiet.take(spoken, holes)
         self.utterances += 1
         length_ms = spoken.end_ms - spoken.start_ms
         self.talk_ms[spoken.channel] = self.talk_ms.get(spoken.channel, 0) + length_ms
@@ -76,7 +73,6 @@ class Totals:
         return {
             "quiet": self.quiet.packed(),
             "utterances": self.utterances,
-            "gaps": self.gaps,
             "talk_ms": self.talk_ms,
             "customer": self.customer,
             "agent": self.agent,
@@ -90,7 +86,6 @@ class Totals:
         return cls(
             quiet=Quiet.unpacked(kept["quiet"]),
             utterances=kept["utterances"],
-            gaps=kept["gaps"],
             talk_ms={Channel(name): spoken_ms for name, spoken_ms in kept["talk_ms"].items()},
             customer=tuple(kept["customer"]),
             agent=tuple(kept["agent"]),
@@ -100,7 +95,7 @@ class Totals:
 
 
 def _turns(kept: Sequence[list[object]]) -> tuple[Turn, ...]:
-    return tuple(turn for turn in map(unpacked, kept) if isinstance(turn, Turn))
+    return tuple(map(unpacked, kept))
 
 
 def _finding(kept: Mapping[str, Any]) -> Finding:

@@ -1,13 +1,13 @@
-"""What is kept of an utterance and of a gap while a call goes on. No I/O."""
+"""What is kept of an utterance while a call goes on. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from linewatch.calls import Channel, Evidence, Missing
+from linewatch.calls import Channel, Evidence
 
-#: Start, end, channel, first sample: utterances and gaps are folded in this order.
+#: Start, end, channel, first sample: utterances are folded in this order.
 Place = tuple[int, int, Channel, int]
 
 
@@ -28,32 +28,17 @@ class Turn(NamedTuple):
         return Evidence(self.channel, self.first_sample)
 
 
-class Hole(NamedTuple):
-    """One stretch of a channel that was not heard."""
-
-    start_ms: int
-    end_ms: int
-    channel: Channel
-    first_sample: int
-
-    @classmethod
-    def of(cls, gap: Missing) -> Hole:
-        """Keep what matters of *gap*."""
-        return cls(gap.start_ms, gap.end_ms, gap.key.channel, gap.first_sample)
+def place(turn: Turn) -> Place:
+    """Return where *turn* stands among all that is said in a call."""
+    return turn.start_ms, turn.end_ms, turn.channel, turn.first_sample
 
 
-def place(spoken: Turn | Hole) -> Place:
-    """Return where *spoken* stands among all that is heard of a call."""
-    return spoken.start_ms, spoken.end_ms, spoken.channel, spoken.first_sample
+def packed(turn: Turn) -> list[object]:
+    """Return *turn* as JSON can write it."""
+    return [*turn]
 
 
-def packed(spoken: Turn | Hole) -> list[object]:
-    """Return *spoken* as JSON can write it."""
-    return [*spoken]
-
-
-def unpacked(kept: list[object]) -> Turn | Hole:
+def unpacked(kept: list[object]) -> Turn:
     """Read what `packed` returned."""
-    kind: type[Turn | Hole] = Turn if len(kept) == len(Turn._fields) else Hole
-    spoken = kind(*kept)  # type: ignore[arg-type] # as `packed` wrote them
-    return spoken._replace(channel=Channel(spoken.channel))
+    turn = Turn(*kept)  # type: ignore[arg-type] # as `packed` wrote them
+    return turn._replace(channel=Channel(turn.channel))

@@ -109,7 +109,7 @@ def test_late_within_the_tail():
     [
         score(0, -0.9, "a manager", channel=AGENT, at_ms=100),
         score(0, -0.9, "a manager", channel=AGENT, at_ms=0, scorer_version=2),
-        gap(3000, 3500),
+        gap(2100, 3500),
         score(0, channel=MIXED, at_ms=900_000),
         score(99, at_ms=900_000, started_at_ms=5),
     ],
@@ -143,6 +143,34 @@ def _older(said):
     )
 
 
+def _torn(count):
+    """A call that begins with 20 s of silence, and a gap of 250 ms after each utterance."""
+    begins = [20_000 + i * 4000 for i in range(count)]
+    said = [score(i, at_ms=begin_ms, channel=MIXED) for i, begin_ms in enumerate(begins)]
+    return said, [gap(begin_ms + 2500, begin_ms + 2750, MIXED) for begin_ms in begins]
+
+
+@pytest.mark.parametrize("is_ahead", [True, False])
+def test_gaps_may_run_ahead(is_ahead):
+    """Gaps told long before or long after the words around them cost what other events cost."""
+    said, torn = _torn(100)
+    told = [*torn, *said] if is_ahead else [*said, *torn]
+    call = Folded()
+    assert call.put_all(told) == board_of(told)
+    assert call.anew == 0
+
+
+def test_late_gap_in_silence():
+    """A gap told after the tail has passed the silence it lies in makes the fold anew, once."""
+    said = [score(0, at_ms=0, channel=MIXED)]
+    said += [score(1 + i, at_ms=60_000 + i * 3000, channel=MIXED) for i in range(60)]
+    late = [gap(20_000 + i * 20, 20_010 + i * 20, MIXED) for i in range(5)]
+    call = Folded()
+    for count, fact in enumerate([*said, *late], 1):
+        assert call.put(fact) == board_of([*said, *late][:count])
+    assert 0 < call.anew <= len(late)
+
+
 def test_edges_cost_nothing():
     """Start, end and what is told again never make the fold anew."""
     told = [*_spoken(60), start(), end(240_000, 60)]
@@ -168,5 +196,5 @@ def test_other_terms_are_not_trusted():
     assert fold.loads(text, call.terms)
     others = [Folded(alert_rules=call.terms.rules[1:]), Folded(shown=fold.Shown(("a",)))]
     assert [fold.loads(text, other.terms) for other in others] == [None, None]
-    old = json.dumps({**json.loads(text), "terms": call.terms.name.replace("1", "0", 1)})
+    old = json.dumps({**json.loads(text), "terms": call.terms.name.replace("2", "1", 1)})
     assert fold.loads(old, call.terms) is None
