@@ -100,16 +100,18 @@ class Dispatcher:
         self._stopping = threading.Event()
         self._is_away = False
         self.meters = DispatcherMeters()
+        self._workers = {source.name: self._workers_of(source) for source in self._sources}
         self._readers = [self._reader(source) for source in self._sources]
 
     def _reader(self, source: Source) -> Reader:
-        self.meters.begin(source.name)
-        workers = DeliveryWorkers(
-            source, self._deliverer(source), self._log, self._stopping, self.meters
-        )
         consumer = self._settings.consumer or socket.gethostname()
         group = Group(source.topic, source.group, consumer)
-        return self._delivery.make_reader(workers, group, self._stopping)
+        return self._delivery.make_reader(self._workers[source.name], group, self._stopping)
+
+    def _workers_of(self, source: Source) -> DeliveryWorkers:
+        self.meters.begin(source.name)
+        deliverer = self._deliverer(source)
+        return DeliveryWorkers(source, deliverer, self._log, self._stopping, self.meters)
 
     def _deliverer(self, source: Source) -> Deliverer:
         # "/": a Service is addressed at its root.
@@ -183,7 +185,9 @@ class Dispatcher:
         self._is_away = bool(why_away)
 
     def survey(self) -> Mapping[str, int]:
-        """Return each source's lag and dead letters; trims the log in Redis.
+        """Return each source's lag, dead letters and when the oldest that waits was written.
+
+        0 is no time: nothing waits. Trims the log in Redis.
 
         Raises:
             Unavailable: the log is away.
@@ -200,7 +204,9 @@ class Dispatcher:
                 if source in self._sources:
                     dead = self._log.dead(source.dead_letters)
                     self.meters.show(source.name, lag, dead)
-                    found |= {f"lag.{source.name}": lag, f"dead.{source.name}": dead}
+                    oldest_at_ms = self._workers[source.name].oldest_at_ms or 0
+                    values = {"lag": lag, "dead": dead, "oldest": oldest_at_ms}
+                    found |= {f"{kind}.{source.name}": each for kind, each in values.items()}
         return found
 
 

@@ -125,6 +125,7 @@ def _page(feed: Feed, filters: view.Filters) -> Page | None:
     return Page(
         filters=filters,
         age_s=reading.age_s,
+        behind=strip.behind(snapshot),
         paused_at=view.time_of_day(now_ms, _zone()) if frozen else "",
         warnings=frozen.warnings if frozen else strip.warnings(snapshot, reading.stuck_s),
         kpis=strip.kpis(snapshot),

@@ -19,10 +19,14 @@ FOLDER: Final = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Everything below the filters. ``paused_at`` is empty while the board is live."""
+    """Everything below the filters. ``paused_at`` is empty while the board is live.
+
+    ``behind`` says how far what is live is behind, if it is.
+    """
 
     filters: Filters
     age_s: float
+    behind: str
     paused_at: str
     warnings: tuple[str, ...]
     kpis: tuple[Kpi, ...]

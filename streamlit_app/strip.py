@@ -20,6 +20,7 @@ from streamlit_app.view import (
 )
 
 STALE_AFTER_S: Final = 5.0
+BEHIND_AFTER_MS: Final = 10_000
 STORE_FULL_PCT: Final = 80.0
 _FRESH_MS: Final = 3_000
 
@@ -37,6 +38,21 @@ class Kpi:
 def waiting(snapshot: Snapshot) -> int:
     """Return how many events are on their way to the board."""
     return sum(snapshot.health.lag.values()) + snapshot.health.outbox
+
+
+def oldest(snapshot: Snapshot) -> tuple[int, str]:
+    """Return how many ms the oldest event has waited, and for which source; none is 0."""
+    now_ms, written = snapshot.taken_at_ms, snapshot.health.oldest_at_ms
+    waits = [(now_ms - at_ms, source) for source, at_ms in written.items()]
+    return max(waits, default=(0, ""))
+
+
+def behind(snapshot: Snapshot) -> str:
+    """Return how far the board is behind, in words; nothing below 10 s."""
+    age_ms, source = oldest(snapshot)
+    if age_ms < BEHIND_AFTER_MS:
+        return ""
+    return f"the oldest of {waiting(snapshot):,} waiting is {ago(age_ms)} old ({source})"
 
 
 def _live_kpi(live: list[CallRow], now_ms: int) -> Kpi:
@@ -66,7 +82,8 @@ def _longest_kpi(live: list[CallRow], now_ms: int) -> Kpi:
 
 
 def _event_kpi(snapshot: Snapshot) -> Kpi:
-    note = f"{waiting(snapshot):,} waiting"
+    age_ms, source = oldest(snapshot)
+    note = f"{waiting(snapshot):,} waiting" + (f", oldest {ago(age_ms)}" if source else "")
     if snapshot.newest_at_ms is None:
         return Kpi("Newest event", NONE, note)
     age_ms = snapshot.taken_at_ms - snapshot.newest_at_ms
@@ -92,7 +109,9 @@ def warnings(snapshot: Snapshot, stuck_s: float) -> tuple[str, ...]:
 
     *stuck_s* is how long events wait while none arrives.
     """
-    found, health = [], snapshot.health
+    found, health, late = [], snapshot.health, behind(snapshot)
+    if late:
+        found.append(f"Behind: {late}: the board shows the past.")
     if stuck_s >= STALE_AFTER_S:
         words = f"Stale: {waiting(snapshot):,} events wait and none arrived for {stuck_s:.0f} s."
         found.append(words)

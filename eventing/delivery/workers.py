@@ -41,6 +41,17 @@ class DeliveryWorkers:
         self._writer = writer
         self._stopping = stopping
         self._meters = meters
+        self._lock = threading.Lock()
+        self._written_at_ms: dict[tuple[int, int], int] = {}
+
+    @property
+    def oldest_at_ms(self) -> int | None:
+        """When the oldest entry that is being delivered was written, by the log's clock.
+
+        Entries are taken in the order of their partition, so none that waits is much older.
+        """
+        with self._lock:
+            return min(self._written_at_ms.values(), default=None)
 
     def take(
         self, entry: Entry, settled: Callable[[Entry], None], released: Callable[[Entry], None]
@@ -50,6 +61,8 @@ class DeliveryWorkers:
         *settled* is called once it was delivered or is a dead letter, and again while it
         raises `Unavailable`; *released* is called at the end, whatever became of it.
         """
+        with self._lock:
+            self._written_at_ms[entry.place] = entry.written_at_ms
         args = (entry, settled, released)
         threading.Thread(target=self._settle, args=args, daemon=True).start()
 
@@ -64,6 +77,8 @@ class DeliveryWorkers:
         except Stopped:
             log.info("%s: an entry is left for the next start", self.source.name)
         finally:
+            with self._lock:
+                self._written_at_ms.pop(entry.place, None)
             released(entry)
 
     def _deliver(self, entry: Entry) -> Record | None:

@@ -186,12 +186,16 @@ def test_lag_and_letters_reported(log, function, start, redis_url):
     with connect(redis_url) as client:
         key = keys.health("dispatcher")
         eventually(lambda: client.hget(key, "lag.sentiment") == b"1")
+        (entry,) = log.entries("utterances")
+        written_at_ms = str(entry.written_at_ms).encode()
+        eventually(lambda: client.hget(key, "oldest.sentiment") == written_at_ms)
         function.gate.set()
         eventually(lambda: client.hget(key, "lag.sentiment") == b"0")
+        eventually(lambda: client.hget(key, "oldest.sentiment") == b"0")
         told = client.hgetall(key)
     assert {name.decode() for name in told} == {
         f"{kind}.{source}"
-        for kind in ("lag", "dead")
+        for kind in ("lag", "dead", "oldest")
         for source in ("sentiment", "board-scores", "board-calls")
     }
     assert int(told[b"dead.sentiment"]) + int(told[b"dead.board-scores"]) == 1
@@ -263,7 +267,7 @@ def test_own_lag_alone_is_asked(monkeypatch):
 
     monkeypatch.setattr(KafkaLog, "lags", lags)
     monkeypatch.setattr(KafkaLog, "dead", lambda *_: 1)
-    assert dispatcher.survey() == {"lag.sentiment": 3, "dead.sentiment": 1}
+    assert dispatcher.survey() == {"lag.sentiment": 3, "dead.sentiment": 1, "oldest.sentiment": 0}
     assert asked == ["linewatch-sentiment"]
 
 

@@ -55,6 +55,7 @@ def page(*rows, alerts=(), told=None, **changes):
     values = {
         "filters": filters,
         "age_s": 0.2,
+        "behind": "",
         "paused_at": "",
         "warnings": (),
         "kpis": strip.kpis(board),
@@ -149,6 +150,13 @@ def test_stale_board_says_so():
     html = page(row(), age_s=5.0)
     assert "hidden" not in re.search(r"<p [^>]*data-old[^>]*>", html)[0]
     assert "Stale: what you see is" in html
+
+
+def test_board_behind_is_not_fresh():
+    """A board that is behind says so in the place where it else says how fresh it is."""
+    html = page(row(), behind="the oldest of 2,000 waiting is 4 min old (board-calls)")
+    assert "⚠ the oldest of 2,000 waiting is 4 min old (board-calls)" in html
+    assert "less than 2 s" not in html.partition('class="banners"')[0]
 
 
 def test_paused_page_has_no_clock():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from linewatch.board.rows import Health
 from streamlit_app import strip, view
 from tests.support.board_views import HEALTH, NOW_MS, row, snapshot
@@ -39,6 +41,28 @@ def test_event_age_counts_waiting():
     newest = strip.kpis(snapshot(health=health, newest_at_ms=NOW_MS - 9000))[-1]
 
     assert (newest.value, newest.note) == ("9 s ago", "1,207 waiting")
+
+
+def test_oldest_event_is_told():
+    """The page says how old the oldest waiting event is, and warns from 10 s on."""
+    fresh, late = (
+        snapshot(row(), health=replace(HEALTH, outbox=1, oldest_at_ms={"outbox": NOW_MS - ms}))
+        for ms in (9999, 10_000)
+    )
+
+    assert strip.kpis(fresh)[-1].note == "1 waiting, oldest 9 s"
+    assert (strip.behind(fresh), strip.warnings(fresh, 0)) == ("", ())
+    assert strip.behind(late) == "the oldest of 1 waiting is 10 s old (outbox)"
+    assert strip.warnings(late, 0) == (f"Behind: {strip.behind(late)}: the board shows the past.",)
+
+
+def test_oldest_source_is_named():
+    """Of several sources the one that is furthest behind is named."""
+    written = {"sentiment": NOW_MS - 20_000, "board-calls": NOW_MS - 240_000}
+    health = replace(HEALTH, lag={"sentiment": 3, "board-calls": 1997}, oldest_at_ms=written)
+
+    words = strip.behind(snapshot(row(), health=health))
+    assert words == "the oldest of 2,000 waiting is 4 min old (board-calls)"
 
 
 def test_stuck_board_says_stale():

@@ -16,16 +16,19 @@ def gather(
     dispatcher: Report,
     outbox: Iterable[int],
     memory: Mapping[str, object],
+    first_at_ms: int = 0,
 ) -> Health:
     """Return the health that the reports tell.
 
     Args:
         pods: Each decoder's hash; an empty one is a pod whose lease ran out.
         functions: ``<name>.replicas`` and ``<name>.cold_starts``.
-        dispatcher: ``lag.<source>`` and ``dead.<source>``.
+        dispatcher: ``lag.<source>``, ``dead.<source>`` and ``oldest.<source>``, 0 for none.
         outbox: The length of each partition of the outbox.
         memory: Redis' ``INFO memory``.
+        first_at_ms: When the oldest record in the outbox was written; 0 for none.
     """
+    oldest = _counted(dispatcher, "oldest.") | {"outbox": first_at_ms}
     return Health(
         decoders=tuple(decoder(pod, report) for pod, report in sorted(pods.items()) if report),
         functions=_functions(functions),
@@ -33,6 +36,7 @@ def gather(
         dead_letters=_counted(dispatcher, "dead."),
         outbox=sum(outbox),
         store_used_pct=used_pct(memory),
+        oldest_at_ms={name: at_ms for name, at_ms in oldest.items() if at_ms},
     )
 
 

@@ -117,7 +117,11 @@ class FunctionHealth:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The pipeline: what runs, what waits. ``lag`` and ``dead_letters`` count events by source."""
+    """The pipeline: what runs, what waits. ``lag`` and ``dead_letters`` count events by source.
+
+    ``oldest_at_ms`` tells when the oldest event that waits was written, by source and for the
+    outbox; where nothing waits there is none.
+    """
 
     decoders: tuple[DecoderHealth, ...] = ()
     functions: tuple[FunctionHealth, ...] = ()
@@ -125,6 +129,7 @@ class Health:
     dead_letters: Mapping[str, int] = field(default_factory=dict)
     outbox: int = 0
     store_used_pct: float = 0.0
+    oldest_at_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from typing import Any, Final, NamedTuple
@@ -281,7 +281,8 @@ class Board:
             pods=dict(zip(names, found, strict=True)),
             functions=functions,
             dispatcher=dispatcher,
-            outbox=outbox,
+            outbox=outbox[::2],
+            first_at_ms=_first_ms(outbox[1::2]),
             memory=memory,
         )
 
@@ -308,6 +309,13 @@ def _ask_health(pipe: Any) -> None:  # noqa: ANN401 - redis-py types a pipeline'
     pipe.smembers(keys.PODS)
     for partition in range(PARTITIONS):
         pipe.xlen(keys.outbox(partition))
+        pipe.xrange(keys.outbox(partition), count=1)
+
+
+def _first_ms(streams: Iterable[Sequence[tuple[str, object]]]) -> int:
+    """When the oldest of the first entries of *streams* was written; 0 if all are empty."""
+    names = (name for entries in streams for name, _ in entries)
+    return min((int(name.partition("-")[0]) for name in names), default=0)
 
 
 def _queue(rows: Mapping[str, CallRow], alerts: Mapping[str, str]) -> tuple[AlertRow, ...]:

@@ -41,6 +41,14 @@ def test_outbox_is_summed():
     assert _gather(outbox=[1, 0, 4]).outbox == 5
 
 
+def test_oldest_is_by_source():
+    """When the oldest event that waits was written is named by its source, where one waits."""
+    report = {"oldest.scores": "1700", "oldest.calls": "0"}
+    health = _gather(dispatcher=report, first_at_ms=1600)
+    assert health.oldest_at_ms == {"scores": 1700, "outbox": 1600}
+    assert _gather(dispatcher=report).oldest_at_ms == {"scores": 1700}
+
+
 @pytest.mark.parametrize(
     ("memory", "expected"),
     [

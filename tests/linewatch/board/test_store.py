@@ -635,6 +635,8 @@ def test_snapshot_reads_health(board, client):
         ("sentiment", 1),
     ]
     assert (health.lag["sentiment"], health.dead_letters["sentiment"], health.outbox) == (2, 1, 1)
+    assert list(health.oldest_at_ms) == ["outbox"]
+    assert 0 <= board.snapshot(TENANT).taken_at_ms - health.oldest_at_ms["outbox"] < 60_000
 
 
 def test_seed_is_plausible(board, client):
