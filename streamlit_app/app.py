@@ -131,6 +131,7 @@ def _page(feed: Feed, filters: view.Filters) -> Page | None:
         kpis=strip.kpis(snapshot),
         rows=view.table(snapshot, filters),
         known_rows=len(snapshot.rows),
+        unreadable=snapshot.unreadable,
         alerts=view.alert_queue(snapshot, filters.chosen),
         story=story.tell(detail, now_ms) if detail else None,
         functions=pipeline.functions(health),

@@ -63,7 +63,7 @@ class Feed:
         self._read_at_s = self._tried_at_s = float("-inf")
         self._moved_at_s = clock_s()
         self._details: dict[str, _Kept] = {}
-        self._fails = False
+        self._fails = self._warned = False
 
     def read(self) -> Reading:
         """Return the newest snapshot there is; a store that is away makes it grow old."""
@@ -89,6 +89,9 @@ class Feed:
 
     def _take(self, snapshot: Snapshot) -> None:
         newest_at_ms = self._snapshot.newest_at_ms if self._snapshot else None
+        if snapshot.unreadable and not self._warned:
+            _LOG.warning("dashboard: newer code wrote %d rows or alerts", len(snapshot.unreadable))
+            self._warned = True
         self._snapshot, self._read_at_s = snapshot, self._clock_s()
         if not waiting(snapshot) or snapshot.newest_at_ms != newest_at_ms:
             self._moved_at_s = self._read_at_s

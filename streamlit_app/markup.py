@@ -32,6 +32,7 @@ class Page:
     kpis: tuple[Kpi, ...]
     rows: tuple[RowView, ...]
     known_rows: int
+    unreadable: tuple[str, ...]
     alerts: tuple[AlertView, ...]
     story: Story | None
     functions: tuple[Figure, ...]

@@ -6,9 +6,12 @@ so the names stand here, and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 from linewatch.calls import ChannelKey
+from linewatch.errors import BadName
 
 #: The stream of entries that are no record or that the log refused, each with its
 #: ``reason``. It lies in Redis: what Kafka refused, it would refuse in another topic too.
@@ -89,6 +92,15 @@ def of_call_member(name: str) -> tuple[str, str]:
 def of_member(name: str) -> ChannelKey:
     """Read what `member` wrote."""
     return ChannelKey.of(*name.split("|"))
+
+
+def of_members(names: Iterable[str]) -> list[ChannelKey]:
+    """Read what `member` wrote; a channel that only newer code knows is left to it."""
+    found = []
+    for name in names:
+        with suppress(BadName, TypeError):
+            found.append(of_member(name))
+    return found
 
 
 def partial(tenant: str, call_id: str, channel: str) -> str:

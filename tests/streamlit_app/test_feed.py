@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -184,3 +185,14 @@ def test_stuck_events_are_timed(feed, source, clock):
     source.board = snapshot(newest_at_ms=NOW_MS)
     clock.now_s += 60
     assert feed.read().stuck_s == 0
+
+
+def test_newer_rows_are_said_once(caplog):
+    """A board with rows that only newer code can read is told in the log once."""
+    source, clock = Source(), Clock()
+    source.board = replace(snapshot(), unreadable=("call-2",))
+    feed = Feed(source, "acme", clock_s=clock)
+    for _ in range(3):
+        clock.now_s += 1
+        assert feed.read().snapshot.unreadable == ("call-2",)
+    assert caplog.text.count("newer code wrote 1 rows or alerts") == 1

@@ -56,6 +56,7 @@ def page(*rows, alerts=(), told=None, **changes):
         "filters": filters,
         "age_s": 0.2,
         "behind": "",
+        "unreadable": (),
         "paused_at": "",
         "warnings": (),
         "kpis": strip.kpis(board),
@@ -150,6 +151,15 @@ def test_stale_board_says_so():
     html = page(row(), age_s=5.0)
     assert "hidden" not in re.search(r"<p [^>]*data-old[^>]*>", html)[0]
     assert "Stale: what you see is" in html
+
+
+def test_newer_rows_are_grey_lines():
+    """What newer code wrote is one line each, escaped, beside the rows that can be read."""
+    html = page(row("call-1"), unreadable=("call-2", "call-1|keyword", EVIL))
+    assert html.count('class="unreadable"') == 3
+    assert "call-1 · keyword" in html
+    assert html.count("written by a newer version") == 3
+    assert "<script>" not in html
 
 
 def test_board_behind_is_not_fresh():

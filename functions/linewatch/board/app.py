@@ -51,6 +51,7 @@ class Keeping:
         began_ns = self.tracer.now_ns()
         put = self.board.put(_fact(event))
         self.metrics.facts.inc()
+        self.metrics.leave_out(put.unreadable)
         given = traceparent_of(event)
         own = child_of(given, "board")
         if self.outlet.sink:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -238,10 +238,15 @@ def dumps(fold: Fold, terms: Terms) -> str:
 
 
 def loads(text: str, terms: Terms) -> Fold | None:
-    """Read what `dumps` wrote; nothing if that was by other terms, or nothing."""
-    kept: dict[str, Any] = json.loads(text or "{}")
-    if kept.get("terms") != terms.name:
+    """Read what `dumps` wrote; nothing if that was by other terms, or nothing, or is unreadable."""
+    try:
+        kept: dict[str, Any] = json.loads(text or "{}")
+        return _fold(kept) if kept.get("terms") == terms.name else None
+    except (ValueError, TypeError, LookupError, AttributeError):
         return None
+
+
+def _fold(kept: Mapping[str, Any]) -> Fold:
     return Fold(
         Totals.unpacked(kept["settled"]),
         [unpacked(spoken) for spoken in kept["tail"]],

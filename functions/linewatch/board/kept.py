@@ -16,6 +16,7 @@ from linewatch.board.fold import Fold, Terms
 from linewatch.board.rules import Rule
 from linewatch.board.scores import Shown
 from linewatch.board.state import CallState
+from linewatch.errors import Unavailable
 
 VERSION: Final = "version"
 _SHOWN: Final = "shown"
@@ -60,6 +61,11 @@ class Kept:
     def values(self) -> list[Fact]:
         """Return all facts that were read."""
         return [fact for field in self.facts for fact in self.at(field)]
+
+    @property
+    def unreadable(self) -> int:
+        """How many of the facts newer code wrote for itself alone; they are left as they are."""
+        return sum(encoding.unreadable_in(field, text) for field, text in self.facts.items())
 
 
 def packed(fields: Mapping[str, str]) -> tuple[list[str], str]:
@@ -131,5 +137,8 @@ class Change:
         state = CallState.of(name_of(fact), [*edges[START], *edges[END]], going, terms)
         if stands == kept.at(field):
             return cls(state)
-        text, folded = encoding.dumps_facts(stands), fold.dumps(going, terms)
+        text = encoding.with_facts(field, kept.facts.get(field, "[]"), stands)
+        if text is None:
+            raise Unavailable(f"newer code alone can write {field}: send the event again")
+        folded = fold.dumps(going, terms)
         return cls(state, field, text, folded, is_news=True)

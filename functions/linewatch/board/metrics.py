@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from prometheus_client import Counter
 
 from linewatch.serving.function import FunctionMetrics
+
+log = logging.getLogger(__name__)
 
 
 class Metrics(FunctionMetrics):
@@ -18,3 +22,16 @@ class Metrics(FunctionMetrics):
             registry=self.registry,
         )
         self.alerts = Counter("linewatch_board_alerts", "Alerts published", registry=self.registry)
+        self.unreadable = Counter(
+            "linewatch_board_unreadable",
+            "Facts left out because newer code wrote them, each time",
+            registry=self.registry,
+        )
+        self._warned = False
+
+    def leave_out(self, facts: int) -> None:
+        """Count *facts* that newer code wrote; the first time say so."""
+        self.unreadable.inc(facts)
+        if facts and not self._warned:
+            log.warning("board: newer code wrote what is left out here; it stays as it is")
+            self._warned = True

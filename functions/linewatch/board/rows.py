@@ -137,6 +137,7 @@ class Snapshot:
     """The whole board at one moment.
 
     ``taken_at_ms`` is Redis' clock; ``newest_at_ms`` when the board last took an event.
+    ``unreadable`` names the calls, and as ``call|rule`` the alerts, that newer code wrote.
     """
 
     taken_at_ms: int
@@ -144,3 +145,4 @@ class Snapshot:
     rows: tuple[CallRow, ...]
     alerts: tuple[AlertRow, ...]
     health: Health
+    unreadable: tuple[str, ...] = ()

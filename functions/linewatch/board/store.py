@@ -54,10 +54,14 @@ _TRIES: Final = 100
 
 
 class Put(NamedTuple):
-    """What came of a fact: the call's row, and the alerts nobody was told of yet."""
+    """What came of a fact: the call's row, and the alerts nobody was told of yet.
+
+    *unreadable* counts the facts that were left out because newer code wrote them.
+    """
 
     row: CallRow
     unpublished: list[Alert]
+    unreadable: int = 0
 
 
 class Board:
@@ -163,13 +167,16 @@ class Board:
             pipeline_health = self._health(reports)
         now_ms = _ms(clock)
         shown = {call for call, expires_ms in expiries if expires_ms > now_ms} & texts.keys()
-        rows = {call: encoding.loads_row(texts[call]) for call in order if call in shown}
+        read = {call: encoding.loads_row(texts[call]) for call in order if call in shown}
+        rows = {call: row for call, row in read.items() if row}
+        queue, unread = _queue(rows, alerts)
         return Snapshot(
             taken_at_ms=now_ms,
             newest_at_ms=int(newest) if newest else None,
             rows=tuple(rows.values()),
-            alerts=_queue(rows, alerts),
+            alerts=queue,
             health=pipeline_health,
+            unreadable=(*(call for call in read if call not in rows), *unread),
         )
 
     def detail(self, tenant: str, call: str) -> CallDetail | None:
@@ -183,15 +190,13 @@ class Board:
 
         with _available():
             fields, text, words = self._read(ask)
-        if not fields or text is None:
+        row = encoding.loads_row(text) if fields and text else None
+        if row is None:
             return None
-        row = encoding.loads_row(text)
         kept = Kept.of(fields)
         facts = CallFacts.of(kept.values(), kept.shown)
-        raised_so_far = {rule: kept.alerts[rule] for rule in row.rules if rule in kept.alerts}
-        queue = _queue(
-            {call: row}, {f"{call}|{rule}": text for rule, text in raised_so_far.items()}
-        )
+        holding = kept.alerts.keys() & row.rules
+        queue, _ = _queue({call: row}, {f"{call}|{rule}": kept.alerts[rule] for rule in holding})
         spoken = {channel: said for channel, said in zip(Channel, words, strict=True) if said}
         said, others = _said(facts.scores), _said(facts.others)
         return CallDetail(row, said, _unheard(facts), queue, spoken, others)
@@ -227,7 +232,8 @@ class Board:
             if answer == "moved":
                 return None
         unpublished = [alert for alert in alerts if alert.rule not in kept.sent]
-        return Put(row, [_as_raised(kept, alert) for alert in unpublished])
+        raised_first = [_as_raised(kept, alert) for alert in unpublished]
+        return Put(row, raised_first, kept.unreadable)
 
     def _part(self, key: str, fact: Fact) -> Kept:
         names = part_of(fact, self._terms.rules)
@@ -318,22 +324,27 @@ def _first_ms(streams: Iterable[Sequence[tuple[str, object]]]) -> int:
     return min((int(name.partition("-")[0]) for name in names), default=0)
 
 
-def _queue(rows: Mapping[str, CallRow], alerts: Mapping[str, str]) -> tuple[AlertRow, ...]:
-    """The alerts of *rows*, worst first, then oldest first; those of one moment by their call."""
-    found = []
-    for field, text in alerts.items():
-        row = rows.get(field.partition("|")[0])
-        if row:
-            raised_at_ms, _, written = text.partition("|")
-            found.append(_alert_row(row, encoding.loads_alert(written), int(raised_at_ms)))
-    return tuple(sorted(found, key=_urgency))
+def _queue(
+    rows: Mapping[str, CallRow], alerts: Mapping[str, str]
+) -> tuple[tuple[AlertRow, ...], tuple[str, ...]]:
+    """The alerts of *rows*, worst first, then oldest first; those of one moment by their call.
+
+    And the names of those that cannot be read.
+    """
+    known = {name: name.partition("|")[0] for name in sorted(alerts)}
+    read = {
+        name: encoding.loads_raised(alerts[name]) for name, call in known.items() if call in rows
+    }
+    found = [_alert_row(rows[known[name]], *raised) for name, raised in read.items() if raised]
+    unread = tuple(name for name, raised in read.items() if not raised)
+    return tuple(sorted(found, key=_urgency)), unread
 
 
 def _urgency(alert: AlertRow) -> tuple[int, int, str, str]:
     return -rules.WEIGHTS[alert.severity], alert.raised_at_ms, alert.call, alert.rule
 
 
-def _alert_row(row: CallRow, alert: Alert, raised_at_ms: int) -> AlertRow:
+def _alert_row(row: CallRow, raised_at_ms: int, alert: Alert) -> AlertRow:
     return AlertRow(
         tenant=row.tenant,
         call=row.call,
@@ -347,8 +358,8 @@ def _alert_row(row: CallRow, alert: Alert, raised_at_ms: int) -> AlertRow:
 
 def _as_raised(kept: Kept, alert: Alert) -> Alert:
     """The alert as it was raised first: its event must be the same bytes each time it is sent."""
-    text = kept.alerts.get(alert.rule)
-    return encoding.loads_alert(text.partition("|")[2]) if text else alert
+    found = encoding.loads_raised(kept.alerts.get(alert.rule, ""))
+    return found[1] if found else alert
 
 
 def _said(scores: Sequence[Score]) -> tuple[Said, ...]:

@@ -36,7 +36,7 @@ def test_alert_survives_writing():
     """An alert comes back equal, with its evidence."""
     _, (alert,) = folded(score(0, text="get me your supervisor"))
     assert alert.evidence
-    assert encoding.loads_alert(encoding.dumps(alert)) == alert
+    assert encoding.loads_raised(f"1700|{encoding.dumps(alert)}") == (1700, alert)
 
 
 def test_fields_name_facts():

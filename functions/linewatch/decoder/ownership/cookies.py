@@ -52,7 +52,7 @@ class Cookies:
 
     def _open(self, raw: str) -> tuple[Hint, float]:
         try:
-            (tenant, call, pod), signed_at = self._serializer.loads(raw, return_timestamp=True)
+            (tenant, call, pod, *_), signed_at = self._serializer.loads(raw, return_timestamp=True)
         except (BadData, ValueError, TypeError):
             raise Forbidden("the cookie was not made here: send the request without it") from None
         return Hint(tenant, call, pod), signed_at.timestamp()

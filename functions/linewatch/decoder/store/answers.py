@@ -10,6 +10,7 @@ from typing import Any, Final
 from linewatch.calls import ChannelKey, EndReason, Step, Utterance
 from linewatch.decoder.recognition.session import Checkpoint
 from linewatch.decoder.recognition.timeline import Origin, Timeline
+from linewatch.errors import BadName
 
 #: The states of a channel in its call's hash; any other is why it ended.
 AWAITED: Final = "awaited"
@@ -151,6 +152,13 @@ def stored_of(fields: Mapping[str, str]) -> Stored | None:
     )
 
 
+def _known(tenant: str, call: str, channel: str) -> ChannelKey | None:
+    try:
+        return ChannelKey.of(tenant, call, channel)
+    except BadName:
+        return None
+
+
 def _origin(fields: Mapping[str, str]) -> Origin:
     position, sample, ms, rate_hz = map(int, (fields.get("origin") or "0 0 0 0").split())
     return Origin(position, sample, ms, rate_hz)
@@ -163,27 +171,29 @@ def origin_text(origin: Origin) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """What the store knows of a call: the *states* of its channels, whether it is *closed*."""
+    """What the store knows of a call: the *states* of its channels, whether it is *closed*.
+
+    A call with a channel that only newer code knows *is_foreign*: newer code closes it.
+    """
 
     states: Mapping[ChannelKey, str]
     started_at_ms: int | None
     generation: int
     closed: bool
+    is_foreign: bool = False
 
     @classmethod
     def of(cls, tenant: str, call: str, fields: Mapping[str, str]) -> CallFacts:
         """Read the fields of a call's hash."""
-        states = {
-            ChannelKey.of(tenant, call, name.removeprefix("ch:")): state
-            for name, state in fields.items()
-            if name.startswith("ch:")
-        }
+        names = {n.removeprefix("ch:"): state for n, state in fields.items() if n.startswith("ch:")}
+        states = {key: state for n, state in names.items() if (key := _known(tenant, call, n))}
         started_at_ms = fields.get("started_at_ms")
         return cls(
             states,
             None if started_at_ms is None else int(started_at_ms),
             int(fields.get("generation", 0)),
             "closed" in fields,
+            is_foreign=len(states) < len(names),
         )
 
     @property

@@ -130,6 +130,8 @@ class Calls(Access):
         quiet_s: float = 0,
         look_again_s: float = 0,
     ) -> bool:
+        if facts.is_foreign:
+            return False
         if facts.closed or facts.started_at_ms is None:
             with answering():
                 self._redis.zrem(keys.QUIET, keys.call_member(tenant, call))

@@ -227,7 +227,7 @@ class Store(Calls, Pods):
 
     def idle(self, for_s: float) -> list[ChannelKey]:
         """Return the channels that got no step for so long, and were not parked yet."""
-        return [keys.of_member(name) for name in self._since(keys.SESSIONS, for_s)]
+        return keys.of_members(self._since(keys.SESSIONS, for_s))
 
     def forget_idle(self, key: ChannelKey) -> None:
         """Look no more after a channel that is no more."""
