@@ -261,6 +261,19 @@ def test_newer_session_goes_on(redis_url, client):
     assert client.hget(session, "zone") == client.hget(call, "zone") == "b"
 
 
+def test_newer_checkpoint_waits(redis_url, client):
+    """A session that newer code wrote is left to it with 503, and goes on where it is known."""
+    web, other = (app_of(service_of(redis_url)).test_client() for _ in range(2))
+    assert audio(web).status_code == 200
+    (session,) = client.keys("s:*:agent")
+    client.hset(session, "version", 2)
+    answer = audio(other)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.json["type"].endswith(":newer-checkpoint")
+    client.hset(session, "version", 1)
+    assert audio(other).json["next_seq"] == 1
+
+
 def test_newer_channels_stop_no_reaper(redis_url, client):
     """Channels that only newer code knows stop no one from looking after all others."""
     store = living(redis_url, "pod-a")

@@ -143,3 +143,14 @@ def test_stop_leaves_entry(workers, function, writer, stopping):
     until(lambda: len(writer.errors) < 1000)
     stopping.set()
     until(lambda: ends == ["released"])
+
+
+def test_oldest_is_under_way(workers, function):
+    """While entries are being delivered the oldest tells since when, and then none does."""
+    function.gate.clear()
+    for offset, written_at_ms in enumerate((1700, 1600, 1800)):
+        entry = Entry(3, offset, _entry().fields, written_at_ms)
+        workers.take(entry, lambda _: None, lambda _: None)
+    assert workers.oldest_at_ms == 1600
+    function.gate.set()
+    until(lambda: workers.oldest_at_ms is None)

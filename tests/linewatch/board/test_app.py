@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import pytest
-import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +15,6 @@ from eventing.delivery.deliverer import is_retried
 from infra.launcher import redis_server
 from linewatch import events, keys
 from linewatch.board import app as board_app
-from linewatch.board.store import Board
 from linewatch.calls import Alert, Severity, Utterance
 from linewatch.sending.outlet import Outlet
 from linewatch.sending.sink import Sink
@@ -30,19 +28,6 @@ from tests.support.tracer import ListTracer
 def _target():
     with EventSink() as target:
         yield target
-
-
-@pytest.fixture(name="board")
-def _board(redis_url):
-    board = Board.from_url(redis_url)
-    yield board
-    board.close()
-
-
-@pytest.fixture(name="client")
-def _redis(redis_url):
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
 
 
 def _client(redis_url, sink="", **env):
