@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from array import array
 from base64 import b64decode, b64encode
 from bisect import bisect_left, bisect_right
@@ -90,19 +89,12 @@ class Holes:
         )
 
 
+# In the machine's byte order: x86 and ARM, which may share a Redis, have the same.
 def _text(edges: _Edges[int]) -> str:
-    return b64encode(_little_endian(edges).tobytes()).decode()
+    return b64encode(edges.tobytes()).decode()
 
 
 def _edges(text: str) -> _Edges[int]:
     edges = array(_32_BIT)
     edges.frombytes(b64decode(text))
-    return _little_endian(edges)
-
-
-def _little_endian(edges: _Edges[int]) -> _Edges[int]:
-    if sys.byteorder == "little":
-        return edges
-    swapped = edges[:]
-    swapped.byteswap()
-    return swapped
+    return edges
