@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import NoneType
 from typing import Any, Final, TypeVar
 
@@ -148,17 +148,27 @@ def _texts(values: Iterable[object]) -> tuple[str, ...]:
 def _made(kind: type[T], data: Mapping[str, Any], **read: object) -> T:
     """Make a *kind* of the members of *data* that it has, and of those *read* already.
 
+    One that is missing, or of another type, takes its default.
+
     Raises:
         ValueError: newer code wrote it, for newer code alone.
-        TypeError: a member is of another type, or missing without a default.
+        TypeError: a member has no default.
     """
     if data.get("v", VERSION) > VERSION:
         raise ValueError(data["v"])
-    known = {name: data[name] for name in kind.__annotations__.keys() & data.keys() - read.keys()}
-    for name, value in known.items():
-        if not isinstance(value, _KINDS.get(kind.__annotations__[name], object)):
-            raise TypeError(name)
-    return kind(**known, **read)
+    kinds = _kinds(kind)  # type: ignore[arg-type] # a class is hashable
+    known = {
+        name: value
+        for name, value in data.items()
+        if name in kinds and isinstance(value, kinds[name])
+    }
+    return kind(**{**known, **read})
+
+
+@cache
+def _kinds(kind: type) -> Mapping[str, Any]:
+    """Return what the members of *kind* may be, as far as that can be told at a glance."""
+    return {name: _KINDS.get(what, object) for name, what in kind.__annotations__.items()}
 
 
 def loads_row(text: str) -> CallRow | None:
