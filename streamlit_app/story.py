@@ -20,6 +20,7 @@ from streamlit_app.view import (
     height_of,
     quiet_ms,
     row_view,
+    side,
     tone,
 )
 
@@ -100,15 +101,16 @@ def until(detail: CallDetail, row: CallRow, at_ms: int) -> CallDetail:
 
 
 def _said(said: Said) -> Entry:
-    key = f"{said.channel}-{said.first_sample}"
+    key = f"said-{said.channel}-{said.first_sample}"
     who, at = channel_name(said.channel), clock(said.start_ms)
-    return Entry(key, "said", said.channel, who, at, said.text, tone(said.polarity))
+    return Entry(key, "said", side(said.channel), who, at, said.text, tone(said.polarity))
 
 
 def _gap(gap: Unheard) -> Entry:
     words = f"{clock(gap.end_ms - gap.start_ms)} not heard: {_REASONS[gap.reason]}"
     key = f"gap-{gap.channel}-{gap.start_ms}"
-    return Entry(key, "gap", gap.channel, channel_name(gap.channel), clock(gap.start_ms), words)
+    who, at = channel_name(gap.channel), clock(gap.start_ms)
+    return Entry(key, "gap", side(gap.channel), who, at, words)
 
 
 def _silence(start_ms: int, end_ms: int) -> Entry:
@@ -118,7 +120,7 @@ def _silence(start_ms: int, end_ms: int) -> Entry:
 
 def _partial(channel: Channel, text: str, at_ms: int) -> Entry:
     who, at = channel_name(channel), clock(at_ms)
-    return Entry(f"partial-{channel}", "partial", channel, who, at, text)
+    return Entry(f"partial-{channel}", "partial", side(channel), who, at, text)
 
 
 def _heard(detail: CallDetail) -> Iterator[Entry]:
@@ -152,21 +154,25 @@ def _curve(channel: Channel, detail: CallDetail, length_ms: int) -> Curve:
     scored = [
         (each.end_ms, each.polarity)
         for each in sorted(detail.said, key=lambda one: one.end_ms)
-        if each.channel is channel and each.polarity is not None
+        if each.channel == channel and each.polarity is not None
     ]
     points = " ".join(
         f"{_across(end_ms, length_ms):g},{height_of(polarity, CURVE_HEIGHT):g}"
         for end_ms, polarity in scored
     )
-    return Curve(channel, points)
+    return Curve(side(channel), points)
+
+
+def _spoken_on(row: CallRow) -> list[Channel]:
+    return sorted(channel for channel, spoken_ms in row.talk_ms.items() if spoken_ms)
 
 
 def _shares(row: CallRow) -> tuple[Share, ...]:
     total = sum(row.talk_ms.values())
     return tuple(
-        Share(channel, channel_name(channel), round(100 * row.talk_ms[channel] / total))
-        for channel in Channel
-        if total and row.talk_ms.get(channel)
+        Share(side(channel), channel_name(channel), round(100 * row.talk_ms[channel] / total))
+        for channel in _spoken_on(row)
+        if total
     )
 
 
@@ -174,7 +180,7 @@ def tell(detail: CallDetail, now_ms: int) -> Story:
     """Return the whole detail panel at *now_ms*."""
     row, length_ms = detail.row, duration_ms(detail.row, now_ms)
     ended = row.ended_at_ms is not None
-    curves = (_curve(channel, detail, length_ms) for channel in Channel)
+    curves = (_curve(channel, detail, length_ms) for channel in _spoken_on(row))
     holes = (
         (_across(gap.start_ms, length_ms), _across(gap.end_ms - gap.start_ms, length_ms))
         for gap in detail.unheard

@@ -87,6 +87,7 @@ class RowView:
     trend_words: str
     last_text: str
     last_channel: str
+    last_side: str
     nouns: str
     consumer: str
     ended: bool
@@ -120,6 +121,14 @@ _SEVERITY_GLYPHS: Final[Mapping[Severity, str]] = {
     Severity.WARNING: "!",
     Severity.NOTICE: "i",
 }
+_WHO: Final[Mapping[str, str]] = {
+    "agent": "Agent",
+    "customer": "Customer",
+    "mixed": "Caller and agent",
+    "ivr": "IVR",
+    "": "",
+}
+_DRAWN: Final = frozenset({"agent", "customer", "mixed", ""})
 _URGENCY: Final = (Severity.CRITICAL, Severity.WARNING, Severity.NOTICE)
 
 
@@ -236,6 +245,7 @@ def row_view(row: CallRow, now_ms: int, chosen: str) -> RowView:
         trend_words=trend_words(trend),
         last_text=row.last_text,
         last_channel=str(row.last_channel or ""),
+        last_side=side(row.last_channel or ""),
         nouns=", ".join(row.nouns),
         consumer=row.consumer or NONE,
         ended=row.ended_at_ms is not None,
@@ -304,5 +314,11 @@ def alert_queue(snapshot: Snapshot, chosen: str) -> tuple[AlertView, ...]:
 
 
 def channel_name(channel: Channel | str) -> str:
-    """Return who speaks, as the page says it."""
-    return {"agent": "Agent", "customer": "Customer", "mixed": "Caller and agent"}.get(channel, "")
+    """Return who speaks, as the page says it; a further party by its own name."""
+    known = _WHO.get(channel)
+    return channel.replace("-", " ").capitalize() if known is None else known
+
+
+def side(channel: Channel | str) -> str:
+    """Return how ``board.css`` draws *channel*: a further party may have any name."""
+    return channel if channel in _DRAWN else "further"

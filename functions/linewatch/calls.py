@@ -9,18 +9,48 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar, Self
 
-from linewatch.errors import BadName
+from linewatch.errors import CHANNEL_RULE, BadName
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
+_CHANNEL = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
-class Channel(StrEnum):
-    """Who is heard on a channel; ``mixed`` is a mono source with both on it."""
+class Channel(str):
+    """Who is heard on a channel: a small letter, then up to 31 of ``a-z 0-9 -``.
 
-    AGENT = "agent"
-    CUSTOMER = "customer"
-    MIXED = "mixed"
+    ``mixed`` is a mono source with customer and agent on it. Further parties take names of
+    their own (``agent-2``, ``supervisor``, ``ivr``) and count as agent side.
+
+    Raises:
+        ValueError: it may not be the name of a channel.
+    """
+
+    __slots__ = ()
+    AGENT: ClassVar[Channel]
+    CUSTOMER: ClassVar[Channel]
+    MIXED: ClassVar[Channel]
+
+    def __new__(cls, name: str) -> Self:
+        """Check *name*."""
+        if not _CHANNEL.fullmatch(name):
+            raise ValueError(f"{name[:40]!r} is no channel: {CHANNEL_RULE}")
+        return super().__new__(cls, name)
+
+    def __deepcopy__(self, _: object) -> Self:
+        """Return this: it cannot change."""
+        return self
+
+    @property
+    def has_customer(self) -> bool:
+        """Whether the customer is heard here."""
+        return self in {Channel.CUSTOMER, Channel.MIXED}
+
+
+Channel.AGENT = Channel("agent")
+Channel.CUSTOMER = Channel("customer")
+Channel.MIXED = Channel("mixed")
 
 
 class GapReason(StrEnum):
@@ -68,6 +98,18 @@ def checked_name(kind: str, name: object) -> str:
     return name
 
 
+def checked_channel(name: object) -> Channel:
+    """Return the channel of that *name*.
+
+    Raises:
+        BadName: it may not be the name of a channel.
+    """
+    try:
+        return Channel(name if isinstance(name, str) else "")
+    except ValueError:
+        raise BadName("channel", name) from None
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelKey:
     """One channel of one call of one tenant: what a session belongs to."""
@@ -83,11 +125,8 @@ class ChannelKey:
         Raises:
             BadName: one of them may not be used.
         """
-        try:
-            known = Channel(str(channel))
-        except ValueError:
-            raise BadName("channel", channel) from None
-        return cls(checked_name("tenant", tenant), checked_name("call", call), known)
+        names = checked_name("tenant", tenant), checked_name("call", call)
+        return cls(*names, checked_channel(channel))
 
     @property
     def source(self) -> str:

@@ -47,6 +47,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: What may name a channel.
+CHANNEL_RULE = (
+    "use agent, customer, mixed, or 1 to 32 of a-z, 0-9 and '-' for a further party, a letter first"
+)
+
 
 class LinewatchError(Exception):
     """The root: *detail* is one sentence that says what to do, *extra* more members."""
@@ -85,7 +90,7 @@ class BadName(BadRequest):
 
     def __init__(self, kind: str, name: object) -> None:
         rule = (
-            "use agent, customer or mixed"
+            CHANNEL_RULE
             if kind == "channel"
             else "use 1 to 128 letters, digits, '.', '_', '~' or '-', a letter or digit first"
         )

@@ -108,6 +108,11 @@ def partial(tenant: str, call_id: str, channel: str) -> str:
     return f"partial:{tenant}:{call_id}:{channel}"
 
 
+def partials(tenant: str, call_id: str) -> str:
+    """Set: the channels that have a `partial`; expires with the newest of them."""
+    return f"partial:{tenant}:{call_id}"
+
+
 def outbox(partition: int) -> str:
     """Stream: records not yet acknowledged by the event log."""
     return f"outbox:{partition}"

@@ -148,7 +148,7 @@ def test_only_rfc3339_times(text):
         ({"datacontenttype": "audio/L16"}, False),
         ({"datacontenttype": "audio/x-raw;rate=8000"}, False),
         ({"subject": "call 1"}, False),
-        ({"channel": "boss"}, False),
+        ({"channel": "Boss"}, False),
         ({"sequence": "-1"}, False),
         ({"position": "x"}, False),
         ({"stream": ""}, False),

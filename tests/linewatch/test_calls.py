@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 from hypothesis import given
@@ -48,17 +49,42 @@ def test_refusal_quotes_little():
     assert len(caught.value.detail) < 200
 
 
-@pytest.mark.parametrize("channel", ["agent", "customer", "mixed", Channel.AGENT])
-def test_key_knows_three_channels(channel):
-    """A channel is agent, customer or mixed."""
+@pytest.mark.parametrize(
+    "channel", ["agent", "customer", "mixed", "agent-2", "ivr", "a" * 32, Channel.AGENT]
+)
+def test_key_takes_any_party(channel):
+    """A channel is agent, customer, mixed, or a further party by a name of its own."""
     assert ChannelKey.of("t", "c", channel).channel == channel
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Agent", "2", "-a", "a b", "a_b", "a:b", "ä", "a\n", "a" * 33]
+)
+def test_channel_refuses_other_names(name):
+    """A channel's name is a small letter, then up to 31 small letters, digits and hyphens."""
+    with pytest.raises(ValueError, match="is no channel"):
+        Channel(name)
+
+
+def test_channel_is_its_text():
+    """A channel equals its text, is written as it, and stays one when a value is taken apart."""
+    channel = Channel("agent-2")
+    assert (channel, f"{channel}", json.dumps([channel])) == ("agent-2", "agent-2", '["agent-2"]')
+    taken_apart = dataclasses.asdict(ChannelKey("t", "c", channel))
+    assert isinstance(taken_apart["channel"], Channel)
+
+
+def test_customer_is_heard_on_two_channels():
+    """The customer is heard on customer and mixed; every other party is on the agent's side."""
+    names = ("customer", "mixed", "agent", "agent-2", "supervisor")
+    assert [name for name in names if Channel(name).has_customer] == ["customer", "mixed"]
 
 
 @pytest.mark.parametrize(
     ("names", "told"),
     [
-        (("t", "c", "both"), "use agent, customer or mixed"),
-        (("t", "c", None), "use agent, customer or mixed"),
+        (("t", "c", "Both"), "use agent, customer, mixed"),
+        (("t", "c", None), "use agent, customer, mixed"),
         (("t t", "c", "agent"), "tenant 't t'"),
         (("t", "", "agent"), "call ''"),
     ],

@@ -12,7 +12,9 @@ from linewatch import keys
 from linewatch.calls import Channel, ChannelKey
 
 _NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,20}", fullmatch=True)
-_KEYS = st.builds(ChannelKey, _NAMES, _NAMES, st.sampled_from(Channel))
+_KEYS = st.builds(
+    ChannelKey, _NAMES, _NAMES, st.sampled_from((Channel.AGENT, Channel.MIXED, Channel("agent-2")))
+)
 _KEY = ChannelKey.of("acme", "call-1", "agent")
 
 

@@ -86,7 +86,7 @@ def test_unknown_type_is_refused(kind):
         ("text", None, "wrong type"),
         ("words", {}, "wrong type"),
         ("words", ["hello"], "must be a JSON object"),
-        ("channel", "both", "use agent, customer or mixed"),
+        ("channel", "Both", "use agent, customer, mixed"),
         ("call", "a/b", "may not be used"),
         ("tenant", "", "may not be used"),
     ],

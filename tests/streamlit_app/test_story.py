@@ -84,6 +84,20 @@ def test_partial_words_come_last():
     assert len({each.key for each in entries}) == len(entries)
 
 
+def test_further_parties_have_names():
+    """A further party is shown by its own name, in the drawing that all of them share."""
+    second, partials = Channel("agent-2"), {Channel("ivr"): "press one"}
+    told = detail(said(1000, channel=second), partials=partials, talk_ms={second: 2000})
+    shown = story.tell(told, NOW_MS)
+
+    assert [(each.who, each.channel) for each in shown.entries[-2:]] == [
+        ("Agent 2", "further"),
+        ("IVR", "further"),
+    ]
+    assert [(each.who, each.percent) for each in shown.shares] == [("Agent 2", 100)]
+    assert [each.channel for each in shown.curves] == ["further"]
+
+
 def test_ended_call_falls_silent():
     """After its end a call has no running silence."""
     assert kinds(detail(said(1000), ended_at_ms=NOW_MS, last_end_ms=3000)) == ["said"]

@@ -10,7 +10,7 @@ import re
 from itertools import pairwise
 
 from linewatch.board import rules, summary
-from linewatch.board.facts import CUSTOMERS, CallFacts
+from linewatch.board.facts import CallFacts
 from linewatch.board.rows import CallRow
 from linewatch.board.rules import Keywords, LongSilence, NegativeStreak
 from linewatch.board.scores import ANYBODY
@@ -98,7 +98,7 @@ def raised(facts, alert_rules):
 
 
 def _streak(rule, facts):
-    said = [each for each in facts.scores if each.key.channel in CUSTOMERS]
+    said = [each for each in facts.scores if each.key.channel.has_customer]
     negative = [each for each in said if each.polarity <= rule.polarity]
     for last in range(rule.count - 1, len(negative)):
         turns = negative[last - rule.count + 1 : last + 1]
@@ -116,7 +116,7 @@ def _keywords(rule, facts):
     for said in facts.scores:
         spoken = f" {' '.join(re.findall(r'[a-z0-9' + chr(39) + ']+', said.text.lower()))} "
         for phrase, reason in rule.phrases.items():
-            if said.key.channel in CUSTOMERS and f" {phrase} " in spoken:
+            if said.key.channel.has_customer and f" {phrase} " in spoken:
                 return reason, said.end_ms, [said]
     return None
 
@@ -137,8 +137,8 @@ def row_of(facts, alerts):
     """Return the call's row."""
     start = facts.start or CallStart(facts.tenant, facts.call, facts.call, 0)
     last = max(facts.scores, key=lambda each: (each.end_ms, each.key.channel), default=None)
-    mood = [each.polarity for each in facts.scores if each.key.channel in CUSTOMERS]
-    agent = [each.polarity for each in facts.scores if each.key.channel is Channel.AGENT]
+    mood = [each.polarity for each in facts.scores if each.key.channel.has_customer]
+    agent = [each.polarity for each in facts.scores if not each.key.channel.has_customer]
     return CallRow(
         tenant=facts.tenant,
         call=facts.call,

@@ -92,20 +92,20 @@ class Seeded:
         held_ms = self.draw.randrange(35_000, 59_000) if self.is_on_hold else 0
         at_ms, until_ms = self.draw.randrange(500, 3000), self.age_ms - held_ms
         hold_at_ms = until_ms // 2 if self.is_on_hold and self.draw.random() < 0.5 else until_ms
-        index = dict.fromkeys(Channel, 0)
+        index = dict.fromkeys((Channel.AGENT, Channel.CUSTOMER), 0)
         speaker = Channel.AGENT
         while at_ms < until_ms:
             long_ms = self.draw.randrange(1500, 6500)
             yield self._score(speaker, index[speaker], at_ms, min(at_ms + long_ms, self.age_ms))
             index[speaker] += 1
-            speaker = Channel.CUSTOMER if speaker is Channel.AGENT else Channel.AGENT
+            speaker = Channel.CUSTOMER if speaker == Channel.AGENT else Channel.AGENT
             at_ms += long_ms + self.draw.randrange(300, 4000)
             if at_ms > hold_at_ms:
                 at_ms, hold_at_ms = at_ms + self.draw.randrange(31_000, 50_000), until_ms
 
     def _score(self, speaker, index, start_ms, end_ms):
         customers = _BAD if self.is_bad else _FINE
-        said = customers if speaker is Channel.CUSTOMER else _AGENT
+        said = customers if speaker == Channel.CUSTOMER else _AGENT
         text, polarity, nouns = self.draw.choice(said)
         return Score(
             key=self.key(speaker),

@@ -27,7 +27,9 @@ _AT_MS = st.integers(0, 4 * 10**12)
 _SAMPLES = st.integers(0, 2**53 - 1)
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 _NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,30}", fullmatch=True)
-_CHANNELS = st.sampled_from(Channel)
+_CHANNELS = st.sampled_from(
+    (Channel.AGENT, Channel.CUSTOMER, Channel.MIXED, Channel("agent-2"), Channel("ivr"))
+)
 _KEYS = st.builds(ChannelKey, _NAMES, _NAMES, _CHANNELS)
 # A digest is an extension, and an empty extension is none.
 _DIGESTS = st.from_regex(r"[0-9a-f]{8}", fullmatch=True)

@@ -10,9 +10,6 @@ from linewatch.board.encoding import Fact
 from linewatch.board.scores import ANYBODY, Shown
 from linewatch.calls import CallEnd, CallResumed, CallStart, Channel, ChannelKey, Missing, Score
 
-#: A mono source has both speakers on one channel, so what the customer says is heard there too.
-CUSTOMERS = frozenset({Channel.CUSTOMER, Channel.MIXED})
-
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
@@ -77,7 +74,7 @@ def name_of(fact: Fact) -> tuple[str, str]:
 def channels_of(heard: Iterable[Channel]) -> frozenset[Channel]:
     """Return the channels that a call has, of which those in *heard* were heard so far."""
     known = frozenset(heard)
-    return known if Channel.MIXED in known else frozenset({Channel.AGENT, Channel.CUSTOMER})
+    return known if Channel.MIXED in known else known | {Channel.AGENT, Channel.CUSTOMER}
 
 
 def with_fact(known: Sequence[Fact], fact: Fact) -> tuple[Fact, ...]:

@@ -24,7 +24,7 @@ from hashlib import sha256
 from importlib import resources
 from typing import Final, Protocol, runtime_checkable
 
-from linewatch.board.facts import CUSTOMERS, CallFacts
+from linewatch.board.facts import CallFacts
 from linewatch.board.silence import Stretch
 from linewatch.board.turns import Turn
 from linewatch.calls import Evidence, Score, Severity
@@ -104,7 +104,7 @@ class NegativeStreak:
 
     def notice(self, score: Score) -> str | None:
         """See `TurnRule`."""
-        is_negative = score.key.channel in CUSTOMERS and score.polarity <= self.polarity
+        is_negative = score.key.channel.has_customer and score.polarity <= self.polarity
         return "negative" if is_negative else None
 
     def find_in_turns(self, turns: Sequence[Turn]) -> Finding | None:
@@ -140,7 +140,7 @@ class Keywords:
 
     def notice(self, score: Score) -> str | None:
         """Return the reason that goes with the first phrase the utterance holds."""
-        if score.key.channel not in CUSTOMERS:
+        if not score.key.channel.has_customer:
             return None
         spoken = _words(score.text)
         return next((why for said, why in self.phrases.items() if f" {said} " in spoken), None)

@@ -51,6 +51,8 @@ _TIMEOUT_S: Final = 0.45
 #: A call that never ends leaves the board when it was not heard of for so long.
 UNENDED_ROW_EXPIRES_S: Final = 24 * 3600
 _TRIES: Final = 100
+#: A decoder of an earlier version does not tell which channels have a partial.
+_USUAL: Final = (Channel.AGENT, Channel.CUSTOMER, Channel.MIXED)
 
 
 class Put(NamedTuple):
@@ -181,15 +183,14 @@ class Board:
 
     def detail(self, tenant: str, call: str) -> CallDetail | None:
         """Return all that is known of one call; none if the board does not know it."""
-        partials = [keys.partial(tenant, call, channel) for channel in Channel]
 
         def ask(pipe: Any) -> None:  # noqa: ANN401 - as in `snapshot`
             pipe.hgetall(keys.board_call(tenant, call))
             pipe.hget(keys.board_rows(tenant), call)
-            pipe.mget(partials)
+            pipe.smembers(keys.partials(tenant, call))
 
         with _available():
-            fields, text, words = self._read(ask)
+            fields, text, channels = self._read(ask)
         row = encoding.loads_row(text) if fields and text else None
         if row is None:
             return None
@@ -197,7 +198,7 @@ class Board:
         facts = CallFacts.of(kept.values(), kept.shown)
         holding = kept.alerts.keys() & row.rules
         queue, _ = _queue({call: row}, {f"{call}|{rule}": kept.alerts[rule] for rule in holding})
-        spoken = {channel: said for channel, said in zip(Channel, words, strict=True) if said}
+        spoken = self._partials(tenant, call, sorted({*_USUAL, *map(Channel, channels)}))
         said, others = _said(facts.scores), _said(facts.others)
         return CallDetail(row, said, _unheard(facts), queue, spoken, others)
 
@@ -216,6 +217,11 @@ class Board:
             ask(pipe)
             answers: list[Any] = pipe.execute()
             return answers
+
+    def _partials(self, tenant: str, call: str, channels: Sequence[Channel]) -> dict[Channel, str]:
+        with _available():
+            words = self._client.mget([keys.partial(tenant, call, each) for each in channels])
+        return {channel: said for channel, said in zip(channels, words, strict=True) if said}
 
     def _try(self, fact: Fact) -> Put | None:
         tenant, call = name_of(fact)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from linewatch.board.facts import CUSTOMERS
 from linewatch.board.holes import Holes
 from linewatch.board.rules import Finding, TurnRule
 from linewatch.board.silence import Quiet
@@ -53,9 +52,9 @@ class Totals:
         self.utterances += 1
         length_ms = spoken.end_ms - spoken.start_ms
         self.talk_ms[spoken.channel] = self.talk_ms.get(spoken.channel, 0) + length_ms
-        if spoken.channel in CUSTOMERS:
+        if spoken.channel.has_customer:
             self.customer = (*self.customer, spoken.polarity)[-TREND_POINTS:]
-        elif spoken.channel is Channel.AGENT:
+        else:
             self.agent = (*self.agent, spoken.polarity)[-TREND_POINTS:]
         for name in spoken.noticed.keys() - self.found.keys():
             self._look(rules[name], spoken)

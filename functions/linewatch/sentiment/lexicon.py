@@ -34,7 +34,7 @@ class Phrase:
 
         On ``mixed`` nobody knows who speaks: a complaint counts.
         """
-        return self.agent if channel is Channel.AGENT else self.customer
+        return self.customer if channel.has_customer else self.agent
 
 
 def read(lines: Iterable[str]) -> Iterator[Phrase]:

@@ -253,7 +253,7 @@ def _scored(**changes):
         {"text": "\ud800"},
         {"nouns": ["\udfff"]},
         {"call": "a/b"},
-        {"channel": "boss"},
+        {"channel": "Boss"},
         {"start_ms": 9_000_000},
         {"end_ms": 10**12},
         {"end_ms": 10**300},

@@ -9,6 +9,7 @@ from hypothesis import given
 
 from linewatch.board.facts import CallFacts, channels_of
 from linewatch.board.scores import Shown
+from linewatch.calls import Channel
 from tests.support.board_facts import AGENT, CUSTOMER, MIXED, end, resumed, score, tellings
 
 
@@ -60,3 +61,10 @@ def test_mono_has_one_channel():
     """A call heard on the mixed channel has no agent and no customer to wait for."""
     assert channels_of({MIXED}) == {MIXED}
     assert channels_of({AGENT}) == channels_of(()) == {AGENT, CUSTOMER}
+
+
+def test_further_parties_are_waited_for():
+    """Whoever else is heard has a channel of the call, beside agent and customer."""
+    ivr = Channel("ivr")
+    assert channels_of({ivr}) == {AGENT, CUSTOMER, ivr}
+    assert channels_of({ivr, MIXED}) == {MIXED, ivr}

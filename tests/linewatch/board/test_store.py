@@ -323,6 +323,8 @@ def test_detail_tells_everything(board, client):
     facts = [score(1, 0.0, "manager"), score(0, -0.1, channel=AGENT, at_ms=4000), gap(7000, 8000)]
     row = _put_all(board, facts).row
     client.set(keys.partial(TENANT, CALL, CUSTOMER), "and then")
+    client.set(keys.partial(TENANT, CALL, "agent-2"), "may i")
+    client.sadd(keys.partials(TENANT, CALL), "agent-2", "ivr")
     detail = board.detail(TENANT, CALL)
     assert detail.row == row
     assert [(said.channel, said.start_ms) for said in detail.said] == [
@@ -332,7 +334,7 @@ def test_detail_tells_everything(board, client):
     assert [said.polarity for said in detail.said] == [-0.1, 0.0]
     assert [(gap.start_ms, gap.end_ms) for gap in detail.unheard] == [(7000, 8000)]
     assert [alert.reason for alert in detail.alerts] == ["asked for a manager"]
-    assert detail.partials == {CUSTOMER: "and then"}
+    assert detail.partials == {"agent-2": "may i", CUSTOMER: "and then"}
 
 
 def test_lost_redis_is_unavailable():

@@ -94,7 +94,7 @@ class TestEvents:
         ({**start_event(), "type": events.UTTERANCE_FINAL}, 400),
         ({**start_event(), "data": {}}, 422),
         ({**start_event(), "tenant": "acme"}, 403),
-        ({**chunk_event(CHUNKS[0]), "channel": "boss"}, 400),
+        ({**chunk_event(CHUNKS[0]), "channel": "Boss"}, 400),
         ({**chunk_event(CHUNKS[0]), "datacontenttype": "audio/wav"}, 415),
     ])  # fmt: skip
     def test_wrong_event(self, web, redis_url, event, status):

@@ -50,7 +50,7 @@ class TestBadChunk:
         ({"ce_time": "0001-01-01T00:00:00+23:59"}, 400, "bad-chunk"),
         ({"ce_tenant": "a b"}, 400, "bad-name"),
         ({"after": "x"}, 400, "bad-chunk"),
-        ({"channel": "/v1/calls/c1/channels/boss"}, 400, "bad-name"),
+        ({"channel": "/v1/calls/c1/channels/Boss"}, 400, "bad-name"),
         ({"channel": "/v1/calls/a%20b/channels/agent"}, 400, "bad-name"),
         ({"channel": f"/v1/calls/{'x' * 129}/channels/agent"}, 400, "bad-name"),
         ({"Content_Encoding": "gzip"}, 415, "unsupported-media-type"),
@@ -135,7 +135,7 @@ class TestBadJson:
         (f"{AGENT}/gap", {"stream": "s1", "from_seq": 0, "next_seq": 1, "position": 0,
                           "reason": "lost"}, 404),
         ("/v1/calls", {}, 400),
-        ("/v1/calls", {"call": "c1", "channels": ["boss"]}, 400),
+        ("/v1/calls", {"call": "c1", "channels": ["Boss"]}, 400),
         ("/v1/calls", {"call": "c1", "started_at": "9999-12-31T23:59:59-23:59"}, 400),
     ])  # fmt: skip
     def test_wrong_fields(self, web, path, body, status):

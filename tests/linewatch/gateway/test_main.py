@@ -78,7 +78,7 @@ def test_unsent_call_is_a_failure(tmp_path):
         (["--simulate"], {"HOLD": "1"}, "HOLD"),
         (["--simulate"], {"CALLS_DIR": "/nonexistent"}, "CALLS_DIR"),
         (["--file", "none.wav"], {}, "none.wav"),
-        (["--file", "none.wav", "--channels", "boss"], {}, "boss"),
+        (["--file", "none.wav", "--channels", "Boss"], {}, "Boss"),
     ],
 )
 def test_wrong_start_says_why(capsys, arguments, env, said):

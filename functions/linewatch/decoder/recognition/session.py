@@ -317,7 +317,7 @@ class Session:
 
     def _begin_anew(self) -> None:
         edge = self._checkpoint.edge_sample
-        gated = self._key.channel is not Channel.MIXED
+        gated = self._key.channel != Channel.MIXED
         self._gate = Gate(self.rate_hz) if gated else None
         self._frames, self._frame_begin = 0, edge
         self._speech = None if gated else Speech(edge, self.rate_hz, self._recognizers)

@@ -8,6 +8,7 @@ from typing import cast
 
 from linewatch import keys
 from linewatch.calls import ChannelKey
+from linewatch.decoder.store import partials
 from linewatch.decoder.store.access import Access, answering, text
 from linewatch.decoder.store.answers import Pod, Pressure
 from linewatch.events import PARTITIONS
@@ -64,13 +65,8 @@ class Pods(Access):
         used = int(memory["used_memory"]) / limit if limit else 0.0
         return Pressure(used, sum(lengths), str(memory.get("maxmemory_policy", "")))
 
-    def show_partials(self, partials: Mapping[ChannelKey, str]) -> None:
+    def show_partials(self, shown: Mapping[ChannelKey, str]) -> None:
         """Show the words being spoken; an empty text removes them."""
         with answering(), self._redis.pipeline(transaction=False) as pipe:
-            for key, text in partials.items():
-                name = keys.partial(key.tenant, key.call, str(key.channel))
-                if text:
-                    pipe.set(name, text, px=keys.PARTIAL_EXPIRES_MS)
-                else:
-                    pipe.delete(name)
+            partials.show(pipe, shown)
             pipe.execute()

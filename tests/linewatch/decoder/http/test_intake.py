@@ -287,17 +287,19 @@ class TestStart:
             assert error.status == 400
         channels, error = tried(intake.channels_of, fields)
         assert error is None or error.status == 400
-        assert channels is None or len(channels) <= 3
+        assert channels is None or len(channels) <= 16
 
     @pytest.mark.parametrize(("found", "channels"), [
         ([], []), (["agent", "customer", "agent"], [Channel.AGENT, Channel.CUSTOMER]),
-        (["mixed"], [Channel.MIXED]),
+        (["mixed"], [Channel.MIXED]), (["ivr", "agent-2"], [Channel("ivr"), Channel("agent-2")]),
     ])  # fmt: skip
     def test_channels_once_each(self, found, channels):
         """Channels are read, each once."""
         assert intake.channels_of({"channels": found}) == channels
 
-    @pytest.mark.parametrize("found", [None, "agent", ["boss"], [["agent"]], [None], {"agent": 1}])
+    @pytest.mark.parametrize(
+        "found", [None, "agent", ["Boss"], [["agent"]], [None], {"agent": 1}, ["a"] * 17]
+    )
     def test_wrong_channels(self, found):
         """Channels that are none are 400."""
         with pytest.raises(BadRequest):

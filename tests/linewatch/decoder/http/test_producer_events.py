@@ -98,7 +98,7 @@ class TestChunk:
             ("subject", None),
             ("subject", "a/b"),
             ("channel", None),
-            ("channel", "boss"),
+            ("channel", "Boss"),
             ("sequence", None),
             ("sequence", "-1"),
             ("sequence", True),

@@ -64,6 +64,8 @@ class TestPods:
         store.show_partials({AGENT: "good morn"})
         assert client.get(name) == "good morn"
         assert 0 < client.pttl(name) <= 10_000
+        assert client.smembers(keys.partials("default", "c1")) == {"agent"}
+        assert client.pttl(keys.partials("default", "c1")) > 9000
         store.show_partials({AGENT: ""})
         assert not client.exists(name)
 
