@@ -18,8 +18,8 @@ import streamlit as st
 from linewatch import settings
 from linewatch.board.rows import CallDetail, Snapshot
 from linewatch.board.store import Board
-from linewatch.calls import checked_name
 from linewatch.errors import BadName, SettingsError
+from linewatch.names import checked_call
 from streamlit_app import pipeline, story, strip, view
 from streamlit_app.feed import Feed
 from streamlit_app.markup import FOLDER, Page, render
@@ -77,7 +77,7 @@ def _picked(name: str) -> Callable[[], None]:
 def _chosen() -> str:
     """Return the call whose detail is open; a URL that names none opens none."""
     try:
-        return checked_name("call", st.query_params.get("call"))
+        return checked_call(st.query_params.get("call"))
     except BadName:
         return ""
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from streamlit_app.pipeline import Figure
 from streamlit_app.story import Story
 from streamlit_app.strip import Kpi
-from streamlit_app.view import AlertView, Filters, RowView
+from streamlit_app.view import AlertView, Filters, RowView, isolated
 
 FOLDER: Final = Path(__file__).parent
 
@@ -50,6 +50,9 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
     auto_reload=False,
 )
+
+
+_ENVIRONMENT.filters["isolated"] = isolated
 
 
 def render(page: Page) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from linewatch.calls import checked_name
 from linewatch.errors import BadName
+from linewatch.names import checked_name
 from linewatch.settings import REDIS_URL, setting, url
 
 

@@ -12,6 +12,7 @@ from streamlit_app.view import (
     AlertView,
     RowView,
     Tone,
+    ago,
     alert_view,
     channel_name,
     clock,
@@ -71,6 +72,8 @@ class Story:
     """Everything the detail panel shows of one call."""
 
     row: RowView
+    before: tuple[str, ...]
+    clock_note: str
     entries: tuple[Entry, ...]
     curves: tuple[Curve, ...]
     holes: tuple[tuple[float, float], ...]
@@ -88,7 +91,7 @@ def until(detail: CallDetail, row: CallRow, at_ms: int) -> CallDetail:
     """
 
     def known(end_ms: int) -> bool:
-        return row.started_at_ms + end_ms <= at_ms
+        return row.started_at_ms + end_ms + row.late_ms <= at_ms
 
     return replace(
         detail,
@@ -176,6 +179,14 @@ def _shares(row: CallRow) -> tuple[Share, ...]:
     )
 
 
+def _clock_note(off_ms: int) -> str:
+    """Say that a call's start was put right, and why."""
+    if not off_ms:
+        return ""
+    direction = "ahead" if off_ms > 0 else "behind"
+    return f"sender's clock {ago(abs(off_ms))} {direction}: the start is when the call came"
+
+
 def tell(detail: CallDetail, now_ms: int) -> Story:
     """Return the whole detail panel at *now_ms*."""
     row, length_ms = detail.row, duration_ms(detail.row, now_ms)
@@ -187,6 +198,8 @@ def tell(detail: CallDetail, now_ms: int) -> Story:
     )
     return Story(
         row=row_view(row, now_ms, row.call),
+        before=row.agents_before,
+        clock_note=_clock_note(row.clock_off_ms),
         entries=entries(detail, now_ms),
         curves=tuple(curve for curve in curves if curve.points),
         holes=tuple(holes),

@@ -14,6 +14,7 @@ from streamlit_app.view import (
     ago,
     clock,
     duration_ms,
+    isolated,
     level_of,
     quiet_ms,
     tone,
@@ -77,7 +78,7 @@ def _longest_kpi(live: list[CallRow], now_ms: int) -> Kpi:
     if not live:
         return Kpi("Longest call", NONE, "no live call")
     longest = max(live, key=lambda row: duration_ms(row, now_ms))
-    note = " · ".join(part for part in (longest.line, longest.agent) if part)
+    note = " · ".join(isolated(part) for part in (longest.line, longest.agent) if part)
     return Kpi("Longest call", clock(duration_ms(longest, now_ms)), note)
 
 

@@ -185,8 +185,10 @@ def level_of(row: CallRow) -> Level:
 
 
 def quiet_ms(row: CallRow, now_ms: int) -> int:
-    """Return how long a live call has had no finished words."""
-    return 0 if row.ended_at_ms is not None else now_ms - row.started_at_ms - row.last_end_ms
+    """Return how long a live call has had no finished words, whatever its sender's clock says."""
+    if row.ended_at_ms is not None:
+        return 0
+    return max(0, now_ms - row.late_ms - row.started_at_ms - row.last_end_ms)
 
 
 def duration_ms(row: CallRow, now_ms: int) -> int:
@@ -317,6 +319,11 @@ def channel_name(channel: Channel | str) -> str:
     """Return who speaks, as the page says it; a further party by its own name."""
     known = _WHO.get(channel)
     return channel.replace("-", " ").capitalize() if known is None else known
+
+
+def isolated(text: str) -> str:
+    """Return *text* so that its direction does not reach what stands around it, without markup."""
+    return f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}" if text else text
 
 
 def side(channel: Channel | str) -> str:

@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import ClassVar, Self
 
 from linewatch.errors import CHANNEL_RULE, BadName
+from linewatch.names import checked_call, checked_name, encoded
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")
 _CHANNEL = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
@@ -86,18 +86,6 @@ class Codec(StrEnum):
         return 1 if self in {Codec.PCMU, Codec.PCMA} else 2
 
 
-def checked_name(kind: str, name: object) -> str:
-    """Return *name* if it may stand in a path, a key and an event's source.
-
-    Raises:
-        BadName: it is no string of 1 to 128 letters, digits, ``. _ ~ -``
-            beginning with a letter or a digit.
-    """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise BadName(kind, name)
-    return name
-
-
 def checked_channel(name: object) -> Channel:
     """Return the channel of that *name*.
 
@@ -125,7 +113,7 @@ class ChannelKey:
         Raises:
             BadName: one of them may not be used.
         """
-        names = checked_name("tenant", tenant), checked_name("call", call)
+        names = checked_name("tenant", tenant), checked_call(call)
         return cls(*names, checked_channel(channel))
 
     @property
@@ -136,7 +124,7 @@ class ChannelKey:
 
 def call_source(tenant: str, call: str) -> str:
     """Return the CloudEvents ``source`` of what concerns the whole call."""
-    return f"/tenants/{tenant}/calls/{call}"
+    return f"/tenants/{tenant}/calls/{encoded(call)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +272,11 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class CallStart:
-    """What is known of a call when it begins."""
+    """What is known of a call when it begins.
+
+    ``clock_off_ms`` is by how much the sender's clock was ahead of ours, where that was so far
+    that its start was not believed.
+    """
 
     tenant: str
     call: str
@@ -293,6 +285,28 @@ class CallStart:
     agent: str = ""
     queue: str = ""
     direction: str = "inbound"
+    clock_off_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallUpdate:
+    """What was learned of a call after it began, or changed; what is empty says nothing."""
+
+    tenant: str
+    call: str
+    at_ms: int
+    line: str = ""
+    agent: str = ""
+    queue: str = ""
+    direction: str = ""
+    channels: tuple[Channel, ...] = ()
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What is said, by field; several channels stand in one text."""
+        texts = {name: getattr(self, name) for name in ("line", "agent", "queue", "direction")}
+        texts["channels"] = ",".join(sorted(self.channels))
+        return {name: text for name, text in texts.items() if text}
 
 
 @dataclass(frozen=True, slots=True)

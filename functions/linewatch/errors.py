@@ -39,7 +39,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,6 +52,16 @@ log = logging.getLogger(__name__)
 CHANNEL_RULE = (
     "use agent, customer, mixed, or 1 to 32 of a-z, 0-9 and '-' for a further party, a letter first"
 )
+_CALL_RULE = (
+    "use 1 to 256 bytes of text that can be seen, without control characters, not '.' or '..'"
+)
+_LABEL_RULE = "use up to 128 characters that can be shown, and none that turn other text around"
+_NAME_RULE = "use 1 to 128 letters, digits, '.', '_', '~' or '-', a letter or digit first"
+_NAME_RULES = {
+    "channel": CHANNEL_RULE,
+    "call": _CALL_RULE,
+    **dict.fromkeys(("line", "agent", "queue"), _LABEL_RULE),
+}
 
 
 class LinewatchError(Exception):
@@ -89,11 +100,7 @@ class BadName(BadRequest):
     title = "Bad name"
 
     def __init__(self, kind: str, name: object) -> None:
-        rule = (
-            CHANNEL_RULE
-            if kind == "channel"
-            else "use 1 to 128 letters, digits, '.', '_', '~' or '-', a letter or digit first"
-        )
+        rule = _NAME_RULES.get(kind, _NAME_RULE)
         # Only what was named is shown: a deep list cannot even be printed.
         shown = name[:40] if isinstance(name, str) else type(name).__name__
         super().__init__(f"{kind} {shown!r} may not be used: {rule}")
@@ -261,6 +268,30 @@ class SinkUnavailable(Unavailable):
     """The event sink took the event too slowly or not at all."""
 
     title = "Sink unavailable"
+
+
+@contextmanager
+def in_batch(index: int, taken: int = 0, of: int | None = None) -> Iterator[None]:
+    """Make what is raised here name its event of a batch, and how many before it were taken.
+
+    Args:
+        index: Of the event in its batch, from 0.
+        taken: How many events of the batch were taken.
+        of: How many came; a single one that is no batch is refused in its own words.
+    """
+    try:
+        yield
+    except LinewatchError as error:
+        if of != 1:
+            _place(error, index, taken)
+        raise
+
+
+def _place(error: LinewatchError, index: int, taken: int) -> None:
+    what = "events before it were" if taken else "nothing of the batch was"
+    error.detail = f"event {index} of the batch, counted from 0: {error.detail}; {what} taken"
+    error.args = (error.detail,)
+    error.extra |= {"index": index, "taken": taken}
 
 
 def problem(error: LinewatchError) -> tuple[str, int, dict[str, str]]:

@@ -10,29 +10,31 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 from cloudevents.core.bindings import http, kafka
-from cloudevents.core.exceptions import CloudEventValidationError
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
+from linewatch import envelopes
 from linewatch.calls import (
     Alert,
     CallEnd,
     CallResumed,
     CallStart,
+    CallUpdate,
     ChannelKey,
     Missing,
     Score,
     Utterance,
     call_source,
 )
-from linewatch.errors import BadEvent
+from linewatch.errors import BadEvent, in_batch
 
 CALL_STARTED: Final = "linewatch.call.started.v1"
 AUDIO_CHUNK: Final = "linewatch.audio.chunk.v1"
@@ -40,12 +42,14 @@ UTTERANCE_FINAL: Final = "linewatch.utterance.final.v1"
 UTTERANCE_SCORED: Final = "linewatch.utterance.scored.v1"
 CALL_GAP: Final = "linewatch.call.gap.v1"
 CALL_ALERT: Final = "linewatch.call.alert.v1"
+CALL_UPDATED: Final = "linewatch.call.updated.v1"
 CALL_ENDED: Final = "linewatch.call.ended.v1"
 CALL_RESUMED: Final = "linewatch.call.resumed.v1"
 
 #: The topic each type is published to. A chunk travels by HTTP only.
 TOPICS: Final[Mapping[str, str]] = {
     CALL_STARTED: "calls",
+    CALL_UPDATED: "calls",
     CALL_GAP: "calls",
     CALL_ENDED: "calls",
     CALL_RESUMED: "calls",
@@ -57,16 +61,7 @@ TOPICS: Final[Mapping[str, str]] = {
 #: Partitions of the outbox and of every topic.
 PARTITIONS: Final = 12
 
-#: What the SDK raises at what it cannot read; a day too many overflows its calendar.
-_UNREADABLE: Final = (
-    ValueError,
-    TypeError,
-    AttributeError,
-    KeyError,
-    RecursionError,
-    OverflowError,
-)
-_FORMAT = JSONFormat()
+_FORMAT = envelopes.Format()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -155,7 +150,25 @@ def call_started(start: CallStart) -> CloudEvent:
             "queue": start.queue,
             "direction": start.direction,
             "started_at": timestamp(start.started_at_ms),
+            **({"clock_off_ms": start.clock_off_ms} if start.clock_off_ms else {}),
         },
+    )
+
+
+def call_updated(update: CallUpdate) -> CloudEvent:
+    """Tell what was learned of a call, or changed, after it began."""
+    said: dict[str, object] = {**update.words}
+    if update.channels:
+        said["channels"] = list(update.channels)
+    digest = sha256(json.dumps(update.words, sort_keys=True).encode()).hexdigest()[:8]
+    return _event(
+        CALL_UPDATED,
+        tenant=update.tenant,
+        call=update.call,
+        source=call_source(update.tenant, update.call),
+        event_id=f"updated-{update.at_ms}-{digest}",
+        time_ms=update.at_ms,
+        data=said,
     )
 
 
@@ -343,19 +356,22 @@ def is_structured(content_type: str) -> bool:
 
 
 def from_http(headers: Mapping[str, str], body: bytes) -> CloudEvent:
-    """Read one event, binary or structured.
+    """Read one event, binary or structured; null in it means unset.
 
     Raises:
         BadEvent: it is no CloudEvent of version 1.0, or its JSON cannot be read.
     """
     lower = {name.lower(): value for name, value in headers.items()}
-    structured = is_structured(lower.get("content-type", ""))
-    if not structured and "ce-specversion" not in lower:
+    if is_structured(lower.get("content-type", "")):
+        return envelopes.read(lambda: envelopes.structured(json.loads(body)))
+    if "ce-specversion" not in lower:
         raise BadEvent(
             "this is not a CloudEvent: send ce-* headers or application/cloudevents+json"
         )
-    read = http.from_structured if structured else http.from_binary
-    return _read(lambda: read(http.HTTPMessage(lower, body), _FORMAT, _as_sent))
+    time = lower.pop("ce-time", None)
+    as_sent = partial(envelopes.as_sent, time=time)
+    message = http.HTTPMessage(lower, body)
+    return envelopes.read(lambda: http.from_binary(message, _FORMAT, as_sent))
 
 
 def from_record(record: Record) -> CloudEvent:
@@ -365,47 +381,21 @@ def from_record(record: Record) -> CloudEvent:
         BadEvent: it is no CloudEvent of version 1.0, or its JSON cannot be read.
     """
     headers = {name.lower(): value for name, value in record.headers.items()}
-    structured = is_structured(headers.get("content-type", b"").decode("latin-1"))
-    if not structured and "ce_specversion" not in headers:
+    if is_structured(headers.get("content-type", b"").decode("latin-1")):
+        return envelopes.read(lambda: envelopes.structured(json.loads(record.value)))
+    if "ce_specversion" not in headers:
         raise BadEvent("the record is not a CloudEvent: it lacks the header ce_specversion")
+    time = headers.pop("ce_time", b"").decode("latin-1") or None
+    as_sent = partial(envelopes.as_sent, time=time)
     message = kafka.KafkaMessage(headers, record.key or None, record.value)
-    read = kafka.from_structured if structured else kafka.from_binary
-    return _read(lambda: read(message, _FORMAT, _as_sent))
-
-
-def _read(read: Callable[[], object]) -> CloudEvent:
-    try:
-        event = read()
-    except CloudEventValidationError as error:
-        raise BadEvent(f"the CloudEvent is not valid: {_messages(error)}") from error
-    except _UNREADABLE as error:
-        raise BadEvent(f"the CloudEvent cannot be read: {type(error).__name__}") from error
-    if not isinstance(event, CloudEvent):
-        raise BadEvent("specversion must be 1.0")
-    return event
-
-
-def _as_sent(attributes: dict[str, Any], data: Any = None) -> CloudEvent:  # noqa: ANN401 - JSON
-    """Make an event of what was sent only: the SDK would fill in an id and the present."""
-    if not attributes.get("id"):
-        raise BadEvent(
-            "the CloudEvent has no id: set one, and use it again when you repeat the event"
-        )
-    # JSON can hold half of a surrogate pair, which no header and no text can.
-    told = (*attributes.values(), data if isinstance(data, str) else "")
-    "".join(map(str, told)).encode()
-    timeless = "time" not in attributes
-    event = CloudEvent(attributes, data)
-    if timeless:
-        del attributes["time"]
-    return event
+    return envelopes.read(lambda: kafka.from_binary(message, _FORMAT, as_sent))
 
 
 def batch_from_http(body: bytes) -> list[CloudEvent]:
     """Read ``application/cloudevents-batch+json``.
 
     Raises:
-        BadEvent: the body is no JSON array of CloudEvents.
+        BadEvent: the body is no JSON array of CloudEvents; it names the first that is none.
     """
     try:
         items = json.loads(body)
@@ -413,9 +403,9 @@ def batch_from_http(body: bytes) -> list[CloudEvent]:
         raise BadEvent("the batch is not valid JSON: send a JSON array of CloudEvents") from error
     if not isinstance(items, list):
         raise BadEvent("a batch must be a JSON array of CloudEvents")
-    headers = {"content-type": JSONFormat.CONTENT_TYPE}
-    return [from_http(headers, json.dumps(item).encode()) for item in items]
+    return [_of_batch(index, item) for index, item in enumerate(items)]
 
 
-def _messages(error: CloudEventValidationError) -> str:
-    return "; ".join(sorted(str(each) for many in error.errors.values() for each in many))
+def _of_batch(index: int, item: object) -> CloudEvent:
+    with in_batch(index):
+        return envelopes.read(lambda: envelopes.structured(item))

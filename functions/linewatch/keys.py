@@ -1,7 +1,7 @@
 """Every Redis key of Linewatch, and how long it lives.
 
 The decoder and the board never import each other, yet meet in some of these:
-so the names stand here, and nowhere else.
+so the names stand here, and nowhere else. A call's id stands in them percent-encoded.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
+from urllib.parse import unquote
 
 from linewatch.calls import ChannelKey
 from linewatch.errors import BadName
+from linewatch.names import encoded
 
 #: The stream of entries that are no record or that the log refused, each with its
 #: ``reason``. It lies in Redis: what Kafka refused, it would refuse in another topic too.
@@ -50,12 +52,12 @@ def pod(pod_id: str) -> str:
 
 def call(tenant: str, call_id: str) -> str:
     """Hash: what is known of a call; a tombstone once ``closed`` is set."""
-    return f"call:{tenant}:{call_id}"
+    return f"call:{tenant}:{encoded(call_id)}"
 
 
 def session(key: ChannelKey) -> str:
     """Hash: the checkpoint of one channel."""
-    return f"s:{key.tenant}:{key.call}:{key.channel}"
+    return f"s:{key.tenant}:{encoded(key.call)}:{key.channel}"
 
 
 def tail(key: ChannelKey) -> str:
@@ -75,7 +77,7 @@ def finals(key: ChannelKey) -> str:
 
 def member(key: ChannelKey) -> str:
     """The name of a session in `SESSIONS`."""
-    return f"{key.tenant}|{key.call}|{key.channel}"
+    return f"{key.tenant}|{encoded(key.call)}|{key.channel}"
 
 
 def call_member(tenant: str, call_id: str) -> str:
@@ -91,7 +93,8 @@ def of_call_member(name: str) -> tuple[str, str]:
 
 def of_member(name: str) -> ChannelKey:
     """Read what `member` wrote."""
-    return ChannelKey.of(*name.split("|"))
+    tenant, call_id, channel = name.split("|")
+    return ChannelKey.of(tenant, unquote(call_id), channel)
 
 
 def of_members(names: Iterable[str]) -> list[ChannelKey]:
@@ -105,12 +108,12 @@ def of_members(names: Iterable[str]) -> list[ChannelKey]:
 
 def partial(tenant: str, call_id: str, channel: str) -> str:
     """String: the words of the utterance going on; expires after `PARTIAL_EXPIRES_MS`."""
-    return f"partial:{tenant}:{call_id}:{channel}"
+    return f"partial:{tenant}:{encoded(call_id)}:{channel}"
 
 
 def partials(tenant: str, call_id: str) -> str:
     """Set: the channels that have a `partial`; expires with the newest of them."""
-    return f"partial:{tenant}:{call_id}"
+    return f"partial:{tenant}:{encoded(call_id)}"
 
 
 def outbox(partition: int) -> str:
@@ -160,7 +163,7 @@ def board_rows(tenant: str) -> str:
 
 def board_call(tenant: str, call_id: str) -> str:
     """Hash: everything the board was told about one call, by event."""
-    return f"board:{tenant}:call:{call_id}"
+    return f"board:{tenant}:call:{encoded(call_id)}"
 
 
 def board_alerts(tenant: str) -> str:
@@ -178,9 +181,14 @@ def board_newest(tenant: str) -> str:
     return f"board:{tenant}:newest"
 
 
+def board_lags(tenant: str) -> str:
+    """Hash: call -> the least ms that its words came after they were spoken, by its sender."""
+    return f"board:{tenant}:lags"
+
+
 def board_gone(tenant: str, call_id: str) -> str:
     """String: when the call leaves the board (ms, Redis' clock); outlives what is known of it.
 
     What is replayed later does not bring the call back as a live one.
     """
-    return f"board:{tenant}:gone:{call_id}"
+    return f"board:{tenant}:gone:{encoded(call_id)}"

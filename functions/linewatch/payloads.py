@@ -6,19 +6,18 @@ they run for every event, and a schema library costs more than the score does.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Final, TypeVar
 
 from cloudevents.core.v1.event import CloudEvent
 
-from linewatch import events
+from linewatch import events, moments
 from linewatch.calls import (
     Alert,
     CallEnd,
     CallResumed,
     CallStart,
+    CallUpdate,
     Channel,
     ChannelKey,
     EndReason,
@@ -29,20 +28,18 @@ from linewatch.calls import (
     Severity,
     Utterance,
     Word,
-    checked_name,
+    checked_channel,
 )
 from linewatch.errors import BadChunk, BadEvent, BadName, Unprocessable
+from linewatch.names import checked_call, checked_name
 
-Value = CallStart | CallEnd | CallResumed | Missing | Utterance | Score | Alert
+Value = CallStart | CallUpdate | CallEnd | CallResumed | Missing | Utterance | Score | Alert
 _Number = int | float
 #: No call lasts a week, and no clock of ours is past the year 2200: beyond that times overflow.
 CALL_LIMIT_MS: Final = 7 * 24 * 3600 * 1000
 AT_LIMIT_MS: Final = 7_258_118_400_000
 _WHOLE_LIMIT: Final = 1 << 53
 _DIGEST_LIMIT: Final = 256
-_MOMENT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
-)
 E = TypeVar("E")
 
 
@@ -129,16 +126,29 @@ class _Data:
             raise Unprocessable(f"{self._at}.{name} must hold strings only")
         return tuple(_unicode(str(item), f"{self._at}.{name}") for item in found)
 
+    def channels(self) -> tuple[Channel, ...]:
+        found = () if self._data.get("channels") is None else self.texts("channels")
+        return tuple(map(checked_channel, found))
+
     def moment_ms(self, name: str) -> int:
         text = self.text(name)
         try:
-            # fromisoformat alone would take week dates and times without a zone.
-            return events.at_ms(datetime.fromisoformat(text if _MOMENT.fullmatch(text) else ""))
+            return events.at_ms(moments.parse(text))
         except ValueError as error:
             raise Unprocessable(f"{self._at}.{name} must be an RFC 3339 time") from error
 
+    def maybe(self, name: str) -> str:
+        return "" if self._data.get(name) is None else self.text(name)
+
+    def signed(self, name: str) -> int:
+        number = 0 if self._data.get(name) is None else self._get(name, int)
+        return number if isinstance(number, int) else 0
+
     def named(self, name: str) -> str:
         return checked_name(name, self.text(name))
+
+    def call(self) -> str:
+        return checked_call(self.text("call"))
 
     def key(self) -> ChannelKey:
         return ChannelKey.of(self.text("tenant"), self.text("call"), self.text("channel"))
@@ -161,19 +171,33 @@ def _digest(event: CloudEvent) -> str:
 def _call_start(_: CloudEvent, data: _Data) -> CallStart:
     return CallStart(
         tenant=data.named("tenant"),
-        call=data.named("call"),
-        line=data.named("line"),
+        call=data.call(),
+        line=checked_call(data.text("line")),
         started_at_ms=data.moment_ms("started_at"),
         agent=data.text("agent"),
         queue=data.text("queue"),
         direction=data.text("direction"),
+        clock_off_ms=data.signed("clock_off_ms"),
+    )
+
+
+def _call_update(event: CloudEvent, data: _Data) -> CallUpdate:
+    return CallUpdate(
+        tenant=data.named("tenant"),
+        call=data.call(),
+        at_ms=_started_at_ms(event, 0),
+        line=data.maybe("line"),
+        agent=data.maybe("agent"),
+        queue=data.maybe("queue"),
+        direction=data.maybe("direction"),
+        channels=data.channels(),
     )
 
 
 def _call_end(_: CloudEvent, data: _Data) -> CallEnd:
     return CallEnd(
         tenant=data.named("tenant"),
-        call=data.named("call"),
+        call=data.call(),
         started_at_ms=data.moment_ms("started_at"),
         ended_at_ms=data.moment_ms("ended_at"),
         reason=data.one_of("reason", EndReason),
@@ -260,7 +284,7 @@ def _alert(event: CloudEvent, data: _Data) -> Alert:
     at_ms = data.whole("at_ms")
     return Alert(
         tenant=data.named("tenant"),
-        call=data.named("call"),
+        call=data.call(),
         rule=data.named("rule"),
         severity=data.one_of("severity", Severity),
         reason=data.text("reason"),
@@ -272,6 +296,7 @@ def _alert(event: CloudEvent, data: _Data) -> Alert:
 
 _READERS: Final[Mapping[str, Callable[[CloudEvent, _Data], Value]]] = {
     events.CALL_STARTED: _call_start,
+    events.CALL_UPDATED: _call_update,
     events.CALL_ENDED: _call_end,
     events.CALL_RESUMED: _call_resumed,
     events.CALL_GAP: _missing,

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from linewatch.calls import checked_name
 from linewatch.errors import BadName, SettingsError
+from linewatch.names import checked_name
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}")

@@ -9,6 +9,7 @@ from typing import Final
 
 from linewatch import events
 from linewatch.calls import ChannelKey, Chunk, Codec, Gap, Step
+from linewatch.names import encoded
 
 JSON: Final = {"content-type": "application/json"}
 _G711_HZ: Final = 8000
@@ -33,9 +34,14 @@ def media_type(codec: Codec, rate_hz: int) -> str:
     return f"audio/{codec}"
 
 
+def call_path(call: str) -> str:
+    """Return where a call is, below a decoder's base URL."""
+    return f"/v1/calls/{encoded(call)}"
+
+
 def channel_path(key: ChannelKey) -> str:
     """Return where a channel is, below a decoder's base URL."""
-    return f"/v1/calls/{key.call}/channels/{key.channel}"
+    return f"{call_path(key.call)}/channels/{key.channel}"
 
 
 class ChannelRequests:

@@ -17,7 +17,6 @@ from linewatch.gateway.playing import wav
 from tests.cluster.kube import ROOT
 from tests.support.decoders import (
     REAL,
-    STARTED_AT_MS,
     Fleet,
     differences,
     eventually,
@@ -28,6 +27,8 @@ from tests.support.decoders import (
     published,
 )
 
+#: One moment for both, and not so long ago that a decoder would not believe it.
+STARTED_AT_MS = round(time.time()) * 1000
 RATE_HZ = 8000
 PIECE = RATE_HZ // 4
 PIECE_S = 0.25
@@ -160,7 +161,13 @@ def at_home(calls, prepared, folder):
     ):
         fleet.start(1)
         lines = [
-            line_to(fleet.urls, call.call, tuple(call.audio), seed=seed)
+            line_to(
+                fleet.urls,
+                call.call,
+                tuple(call.audio),
+                seed=seed,
+                started_at_ms=STARTED_AT_MS,
+            )
             for seed, call in enumerate(calls)
         ]
         with Playing(calls, lines, live=False) as playing:

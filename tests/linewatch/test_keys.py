@@ -10,10 +10,22 @@ from hypothesis import strategies as st
 
 from linewatch import keys
 from linewatch.calls import Channel, ChannelKey
+from linewatch.errors import BadName
+from linewatch.names import checked_call
+
+
+def is_call(text):
+    """Tell whether *text* may be the id of a call."""
+    try:
+        return checked_call(text) == text
+    except BadName:
+        return False
+
 
 _NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,20}", fullmatch=True)
+_CALLS = _NAMES | st.text(st.sampled_from("a|:/%{} ~"), min_size=1).filter(is_call)
 _KEYS = st.builds(
-    ChannelKey, _NAMES, _NAMES, st.sampled_from((Channel.AGENT, Channel.MIXED, Channel("agent-2")))
+    ChannelKey, _NAMES, _CALLS, st.sampled_from((Channel.AGENT, Channel.MIXED, Channel("agent-2")))
 )
 _KEY = ChannelKey.of("acme", "call-1", "agent")
 
@@ -26,7 +38,7 @@ def test_member_round_trip(key):
 
 @given(_KEYS, _KEYS)
 def test_sessions_never_collide(first, second):
-    """Two channels never share a key, whatever their names: ':' and '|' may stand in none."""
+    """Two channels never share a key, whatever their names, ':' and '|' in a call's id included."""
     for make in (keys.session, keys.tail, keys.taken, keys.finals, keys.member):
         assert (make(first) == make(second)) == (first == second)
 

@@ -87,7 +87,7 @@ def test_unknown_type_is_refused(kind):
         ("words", {}, "wrong type"),
         ("words", ["hello"], "must be a JSON object"),
         ("channel", "Both", "use agent, customer, mixed"),
-        ("call", "a/b", "may not be used"),
+        ("call", "a\nb", "may not be used"),
         ("tenant", "", "may not be used"),
     ],
 )

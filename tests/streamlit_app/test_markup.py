@@ -215,3 +215,16 @@ def test_negative_and_positive_differ_in_blue():
     blues = {name: int(colour(name)[5:7], 16) for name in ("neg1", "neg2", "pos1", "pos2")}
 
     assert min(blues["pos1"], blues["pos2"]) - max(blues["neg1"], blues["neg2"]) > 100
+
+
+def test_labels_are_isolated():
+    """Every label stands isolated, so that its direction does not reach the text around it."""
+    label = "\u05e9\u05dc\u05d5\u05dd <1>"
+    names = {"line": label, "agent": label, "queue": label, "agents_before": (label,)}
+    told = detail(said(1000), **names)
+    html = page(row(**names), alerts=[alert(line=label)], told=told)
+    escaped = label.replace("<", "&lt;").replace(">", "&gt;")
+    found = html.count(escaped)
+    isolated = html.count(f"<bdi>{escaped}</bdi>") + html.count(f"\u2068{escaped}\u2069")
+    assert found == isolated > 8
+    assert f"before: <bdi>{escaped}</bdi>" in html

@@ -158,3 +158,19 @@ def test_pause_hides_later_words():
     assert [each.text for each in then.said] == ["before"]
     assert (then.row, then.unheard, then.alerts) == (shown, tuple(gaps[:1]), tuple(alerts[:1]))
     assert then.partials == {}
+
+
+def test_story_says_who_had_it():
+    """Who had the call before stands beside who has it now."""
+    told = story.tell(detail(agent="Bob", agents_before=("Ann", "Cleo")), NOW_MS)
+    assert (told.row.agent, told.before) == ("Bob", ("Ann", "Cleo"))
+
+
+@pytest.mark.parametrize(
+    ("off_ms", "said"),
+    [(0, ""), (600_000, "sender's clock 10 min ahead"), (-7_200_000, "sender's clock 2 h behind")],
+)
+def test_wrong_clock_is_noted(off_ms, said):
+    """A call whose start was put right says by how much its sender's clock was off."""
+    told = story.tell(detail(clock_off_ms=off_ms), NOW_MS)
+    assert told.clock_note.partition(":")[0] == said

@@ -24,7 +24,7 @@ def test_kpis_sum_up_live_calls():
     assert (shown["Needing help"].value, shown["Needing help"].note) == ("1", "1 to watch")
     assert shown["Mean sentiment"].value == "▼ −0.25"  # noqa: RUF001 - as shown
     assert shown["Longest call"].value == "11:40"
-    assert shown["Longest call"].note == "line-9 · Ana"
+    assert shown["Longest call"].note == "\u2068line-9\u2069 · \u2068Ana\u2069"
     assert shown["Newest event"].value == "just now"
 
 

@@ -241,3 +241,13 @@ def test_alerts_queue_by_urgency():
     assert [each.age for each in queue] == ["0 s", "90 s", "1 s", "60 s"]
     assert [each.ended for each in queue] == [False, False, False, True]
     assert [each.chosen for each in queue] == [True, True, True, False]
+
+
+def test_quiet_is_no_matter_of_clocks():
+    """A sender whose clock is 10 minutes off makes its calls neither quiet nor anything else."""
+    exact = row(last_end_ms=590_000)
+    for off_ms in (600_000, -600_000):
+        behind = row(
+            started_at_ms=exact.started_at_ms - off_ms, last_end_ms=590_000, late_ms=off_ms
+        )
+        assert view.quiet_ms(behind, NOW_MS) == view.quiet_ms(exact, NOW_MS)

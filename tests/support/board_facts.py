@@ -11,6 +11,7 @@ from linewatch.calls import (
     CallEnd,
     CallResumed,
     CallStart,
+    CallUpdate,
     Channel,
     ChannelKey,
     EndReason,
@@ -30,6 +31,11 @@ def start(call=CALL, **changes):
     """The announcement of a call."""
     told = {"line": "line-7", "agent": "Ana", "queue": "billing"} | changes
     return CallStart(told.pop("tenant", TENANT), call, started_at_ms=STARTED_AT_MS, **told)
+
+
+def update(at_ms, call=CALL, **said):
+    """What was learned of a call *at_ms* after it began."""
+    return CallUpdate(TENANT, call, STARTED_AT_MS + at_ms, **said)
 
 
 def score(index, polarity=0.0, text="hello", *, channel=CUSTOMER, at_ms=None, call=CALL, **changes):
@@ -102,9 +108,19 @@ def tales(draw):
     return facts, draw(st.permutations(facts + repeats)), Shown(consumers)
 
 
+_PEOPLE = st.sampled_from(["", "Ana", "Bob", "Cleo"])
+_updates = st.builds(
+    update,
+    st.sampled_from([-1000, 0, 5000, 60_000]),
+    agent=_PEOPLE,
+    queue=st.sampled_from(["", "billing", "tech"]),
+    line=st.sampled_from(["", "+1 (555) 010-0000"]),
+)
+
+
 @st.composite
 def calls(draw):
-    """All facts of one call: two channels, some gaps, perhaps a start and an end."""
+    """All facts of one call: two channels, gaps, updates, perhaps a start and an end."""
     said = draw(_utterances(AGENT)) + draw(_utterances(CUSTOMER))
     starts = draw(st.lists(st.integers(0, 90_000), max_size=2, unique=True))
     unheard = [
@@ -118,6 +134,7 @@ def calls(draw):
         facts.append(resumed())
     if draw(st.booleans()):
         facts.append(end(length_ms + 5000, len(said), len(unheard), generation=1))
+    facts += draw(st.lists(_updates, max_size=4))
     if draw(st.booleans()) or not facts:
         facts.append(start())
     return facts

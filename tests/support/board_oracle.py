@@ -14,7 +14,7 @@ from linewatch.board.facts import CallFacts
 from linewatch.board.rows import CallRow
 from linewatch.board.rules import Keywords, LongSilence, NegativeStreak
 from linewatch.board.scores import ANYBODY
-from linewatch.calls import Alert, CallStart, Channel, Evidence
+from linewatch.calls import Alert, Channel, Evidence
 
 
 def board_of(told, shown=ANYBODY, alert_rules=None):
@@ -28,7 +28,16 @@ def started_at_ms(facts):
     """Return when the call began: as announced, else the earliest that is told."""
     if facts.start:
         return facts.start.started_at_ms
-    return min(each.started_at_ms for each in (*facts.heard, *filter(None, [facts.end])))
+    told = [each.started_at_ms for each in (*facts.heard, *filter(None, [facts.end]))]
+    return min(told or [each.at_ms for each in facts.updates])
+
+
+def said_of(facts, field):
+    """Return everything that was said of *field*, the last first."""
+    words = {(each.at_ms, getattr(each, field)) for each in facts.updates}
+    if facts.start and (field != "line" or facts.start.line != facts.call):
+        words.add((facts.start.started_at_ms, getattr(facts.start, field)))
+    return [text for _, text in sorted(words, reverse=True) if text]
 
 
 def is_complete(facts):
@@ -40,7 +49,7 @@ def is_complete(facts):
 def channels(facts):
     """Return the channels the call has."""
     heard = {each.key.channel for each in (*facts.scores, *facts.gaps)}
-    return heard if Channel.MIXED in heard else {Channel.AGENT, Channel.CUSTOMER}
+    return heard if Channel.MIXED in heard else heard | {Channel.AGENT, Channel.CUSTOMER}
 
 
 def silences(facts):
@@ -135,16 +144,16 @@ _FINDERS = {NegativeStreak: _streak, Keywords: _keywords, LongSilence: _long_sil
 
 def row_of(facts, alerts):
     """Return the call's row."""
-    start = facts.start or CallStart(facts.tenant, facts.call, facts.call, 0)
+    agents = said_of(facts, "agent")
     last = max(facts.scores, key=lambda each: (each.end_ms, each.key.channel), default=None)
     mood = [each.polarity for each in facts.scores if each.key.channel.has_customer]
     agent = [each.polarity for each in facts.scores if not each.key.channel.has_customer]
     return CallRow(
         tenant=facts.tenant,
         call=facts.call,
-        line=start.line,
-        agent=start.agent,
-        queue=start.queue,
+        line=[*said_of(facts, "line"), facts.call][0],
+        agent=[*agents, ""][0],
+        queue=[*said_of(facts, "queue"), ""][0],
         started_at_ms=started_at_ms(facts),
         ended_at_ms=facts.end.ended_at_ms if facts.end else None,
         help_score=summary.help_score(mood, alerts, last.end_ms if last else 0),
@@ -162,6 +171,8 @@ def row_of(facts, alerts):
         utterances=len(facts.scores),
         gaps=len(holes(facts)),
         rules=tuple(alert.rule for alert in alerts),
+        agents_before=tuple(name for name in dict.fromkeys(agents) if name != agents[0]),
+        clock_off_ms=facts.start.clock_off_ms if facts.start else 0,
     )
 
 

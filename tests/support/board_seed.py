@@ -156,6 +156,8 @@ def seed(board: Board, lines: int = 30, *, now_ms: int | None = None, number: in
     for line in range(lines):
         for fact in Seeded(line, at_ms, draw).facts():
             board.put(fact)
+    # All of it is told at once and long after it was said, which the board would allow for.
+    board._client.delete(keys.board_lags(TENANT))
 
 
 def seed_health(client: redis.Redis, *, expires_ms: int = 10 * 60 * 1000) -> None:

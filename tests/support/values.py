@@ -10,6 +10,7 @@ from linewatch.calls import (
     CallEnd,
     CallResumed,
     CallStart,
+    CallUpdate,
     Channel,
     ChannelKey,
     EndReason,
@@ -57,7 +58,21 @@ _SPOKEN = {
 }
 
 STARTS = st.builds(
-    CallStart, _NAMES, _NAMES, _NAMES, _AT_MS, agent=_TEXT, queue=_TEXT, direction=_TEXT
+    CallStart,
+    *(_NAMES, _NAMES, _NAMES, _AT_MS),
+    agent=_TEXT,
+    queue=_TEXT,
+    direction=_TEXT,
+    clock_off_ms=st.just(0) | st.integers(-(10**14), 10**14),
+)
+UPDATES = st.builds(
+    CallUpdate,
+    *(_NAMES, _NAMES, _AT_MS),
+    line=_TEXT,
+    agent=_TEXT,
+    queue=_TEXT,
+    direction=st.sampled_from(("", "inbound", "outbound")),
+    channels=st.lists(_CHANNELS, max_size=3, unique=True).map(tuple),
 )
 ENDS = st.builds(
     CallEnd,
@@ -110,6 +125,7 @@ ALERTS = st.builds(
 #: How each value is told.
 TELLERS = {
     CallStart: events.call_started,
+    CallUpdate: events.call_updated,
     CallEnd: events.call_ended,
     CallResumed: events.call_resumed,
     Missing: events.call_gap,
@@ -117,7 +133,7 @@ TELLERS = {
     Score: events.utterance_scored,
     Alert: events.call_alert,
 }
-VALUES = STARTS | ENDS | RESUMED | GAPS | UTTERANCES | SCORES | ALERTS
+VALUES = STARTS | UPDATES | ENDS | RESUMED | GAPS | UTTERANCES | SCORES | ALERTS
 
 
 def told(value):

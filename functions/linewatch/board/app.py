@@ -24,7 +24,7 @@ from linewatch.board.metrics import Metrics
 from linewatch.board.scores import Shown
 from linewatch.board.settings import Settings
 from linewatch.board.store import Board
-from linewatch.calls import Alert, CallEnd, CallResumed, CallStart, Missing, Score
+from linewatch.calls import Alert, CallEnd, CallResumed, CallStart, CallUpdate, Missing, Score
 from linewatch.errors import BadEvent
 from linewatch.sending.outlet import Answer, Outlet, Taker
 from linewatch.serving.function import Function, begin, routed
@@ -80,7 +80,7 @@ class Keeping:
 
 def _fact(event: CloudEvent) -> Fact:
     value = payloads.read(event)
-    if not isinstance(value, CallStart | CallEnd | CallResumed | Missing | Score):
+    if not isinstance(value, CallStart | CallUpdate | CallEnd | CallResumed | Missing | Score):
         raise BadEvent(f"type {event.get_type()} is not kept on the board")
     return value
 

@@ -20,6 +20,7 @@ from linewatch.calls import (
     CallEnd,
     CallResumed,
     CallStart,
+    CallUpdate,
     Channel,
     ChannelKey,
     EndReason,
@@ -31,7 +32,7 @@ from linewatch.calls import (
 )
 
 #: What the board is told about a call.
-Fact = CallStart | CallEnd | CallResumed | Missing | Score
+Fact = CallStart | CallUpdate | CallEnd | CallResumed | Missing | Score
 
 VERSION: Final = 1
 _FACTS_REMEMBERED: Final = 8192
@@ -46,6 +47,7 @@ _KINDS: Final[Mapping[str, Any]] = {
 T = TypeVar("T")
 
 START: Final = "start"
+UPDATES: Final = "updates"
 END: Final = "end"
 SCORE: Final = "score"
 GAP: Final = "gap"
@@ -54,11 +56,13 @@ GAP: Final = "gap"
 def field_of(fact: Fact) -> str:
     """Return the field of a call's hash that *fact* lies in.
 
-    An utterance's scores share one, and so do a call's ends and what took them back.
+    An utterance's scores share one, so do a call's updates, and its ends and what took them back.
     """
     match fact:
         case CallStart():
             return START
+        case CallUpdate():
+            return UPDATES
         case CallEnd() | CallResumed():
             return END
         case Score():
@@ -126,6 +130,8 @@ def _fact(field: str, data: dict[str, Any]) -> Fact:
     match field.partition(":")[0]:
         case "start":
             return _made(CallStart, data)
+        case "updates":
+            return _made(CallUpdate, data, channels=tuple(map(Channel, data["channels"])))
         case "end" if "resumed_at_ms" in data:
             return _made(CallResumed, data)
         case "end":
@@ -178,8 +184,8 @@ def loads_row(text: str) -> CallRow | None:
 
 def _row(text: str) -> CallRow:
     data: dict[str, Any] = json.loads(text)
-    channels = set(Channel)
     spoken = data["talk_ms"].items()
+    talk_ms = {_parsed(name, Channel): int(spoken_ms) for name, spoken_ms in spoken}
     return _made(
         CallRow,
         data,
@@ -187,8 +193,9 @@ def _row(text: str) -> CallRow:
         agent_trend=tuple(map(float, data["agent_trend"])),
         nouns=_texts(data["nouns"]),
         rules=_texts(data["rules"]),
+        agents_before=_texts(data.get("agents_before", ())),
         last_channel=_parsed(data["last_channel"], Channel),
-        talk_ms={Channel(name): int(spoken_ms) for name, spoken_ms in spoken if name in channels},
+        talk_ms={name: spoken_ms for name, spoken_ms in talk_ms.items() if name is not None},
     )
 
 

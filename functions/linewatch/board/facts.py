@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 
-from linewatch.board import encoding
+from linewatch.board import encoding, labels
 from linewatch.board.encoding import Fact
 from linewatch.board.scores import ANYBODY, Shown
-from linewatch.calls import CallEnd, CallResumed, CallStart, Channel, ChannelKey, Missing, Score
+from linewatch.calls import (
+    CallEnd,
+    CallResumed,
+    CallStart,
+    CallUpdate,
+    Channel,
+    ChannelKey,
+    Missing,
+    Score,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,7 @@ class CallFacts:
     scores: tuple[Score, ...]
     gaps: tuple[Missing, ...]
     others: tuple[Score, ...]
+    updates: tuple[CallUpdate, ...] = ()
 
     @classmethod
     def of(cls, facts: Iterable[Fact], shown: Shown = ANYBODY) -> CallFacts:
@@ -51,6 +61,7 @@ class CallFacts:
             scores=tuple(each for each in scores if id(each) in chosen),
             gaps=tuple(sorted((v for v in values if isinstance(v, Missing)), key=_spoken_order)),
             others=tuple(each for each in scores if id(each) not in chosen),
+            updates=updates_of(values),
         )
 
     @property
@@ -66,7 +77,7 @@ class CallFacts:
 
 def name_of(fact: Fact) -> tuple[str, str]:
     """Return the tenant and the call that *fact* belongs to."""
-    if isinstance(fact, CallStart | CallEnd | CallResumed):
+    if isinstance(fact, CallStart | CallUpdate | CallEnd | CallResumed):
         return fact.tenant, fact.call
     return fact.key.tenant, fact.key.call
 
@@ -80,10 +91,13 @@ def channels_of(heard: Iterable[Channel]) -> frozenset[Channel]:
 def with_fact(known: Sequence[Fact], fact: Fact) -> tuple[Fact, ...]:
     """Return *known*, all facts of one field, with *fact* among them.
 
-    Scores of one utterance by different consumers or versions stand side by side. Of two
+    Of a call's updates those stand that hold a last word of some field, see `labels.kept`. Scores
+    of one utterance by different consumers or versions stand side by side. Of two
     versions of the same fact the greater stands, whichever came first: the first value in which
     they differ decides, numbers as numbers.
     """
+    if isinstance(fact, CallUpdate):
+        return labels.kept([*updates_of(known), fact])
     others = [each for each in known if _teller(each) != _teller(fact)]
     same = [each for each in known if _teller(each) == _teller(fact) and each != fact]
     stands = max((*same, fact), key=astuple) if same else fact
@@ -101,6 +115,11 @@ def end_of(facts: Iterable[Fact]) -> CallEnd | None:
 def scores_of(facts: Iterable[Fact]) -> list[Score]:
     """Return those of *facts* that are scores."""
     return [each for each in facts if isinstance(each, Score)]
+
+
+def updates_of(facts: Iterable[Fact]) -> tuple[CallUpdate, ...]:
+    """Return those of *facts* that are updates."""
+    return tuple(each for each in facts if isinstance(each, CallUpdate))
 
 
 def _teller(fact: Fact) -> tuple[str, int]:

@@ -30,7 +30,15 @@ from linewatch.board.rules import (
 from linewatch.board.scores import Shown
 from linewatch.board.totals import Totals
 from linewatch.board.turns import Place, Turn, packed, place, unpacked
-from linewatch.calls import CallEnd, CallResumed, CallStart, Channel, Missing, Score
+from linewatch.calls import (
+    CallEnd,
+    CallResumed,
+    CallStart,
+    CallUpdate,
+    Channel,
+    Missing,
+    Score,
+)
 
 #: Raise it when what is kept, or what a rule makes of it, changes: calls are then folded anew.
 FOLD: Final = 2
@@ -38,6 +46,10 @@ FOLD: Final = 2
 TAIL: Final = 24
 _TEXT_CHARACTERS: Final = 400
 _NOUNS: Final = 12
+
+
+#: Facts that tell of the whole call, not of what is heard.
+_EDGES: Final = (CallStart, CallUpdate, CallEnd, CallResumed)
 
 
 class Last(NamedTuple):
@@ -143,7 +155,7 @@ class Fold:
         """
         gone = [each for each in known if each not in stands]
         for fact in stands:
-            if fact not in known and not isinstance(fact, CallStart | CallEnd | CallResumed):
+            if fact not in known and not isinstance(fact, _EDGES):
                 return self._began(fact, gone) and self._hear(fact, known, stands, terms)
         return True
 
@@ -158,7 +170,8 @@ class Fold:
         """Take the call's begin from *fact*; tell whether all that are *gone* named the same."""
         began = [] if self.began_at_ms is None else [self.began_at_ms]
         self.began_at_ms = min([*began, fact.started_at_ms])
-        return all(each.started_at_ms == fact.started_at_ms for each in gone)
+        others = [each.started_at_ms for each in gone if isinstance(each, Score | Missing)]
+        return all(each == fact.started_at_ms for each in others)
 
     def _hear(
         self, fact: Score | Missing, known: Sequence[Fact], stands: Sequence[Fact], terms: Terms

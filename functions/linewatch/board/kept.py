@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from linewatch.board import encoding, fold
-from linewatch.board.encoding import END, START, Fact, field_of
+from linewatch.board.encoding import END, START, UPDATES, Fact, field_of
 from linewatch.board.facts import CallFacts, name_of, with_fact
 from linewatch.board.fold import Fold, Terms
 from linewatch.board.rules import Rule
@@ -86,7 +86,7 @@ def _unpacked(text: str) -> dict[str, str]:
 def part_of(fact: Fact, rules: Iterable[Rule]) -> list[str]:
     """Return the fields of a call's hash that are needed to take *fact* in, if its fold can."""
     names = [rule.name for rule in rules]
-    own = (VERSION, _FOLD, _PACKED, START, END, field_of(fact))
+    own = (VERSION, _FOLD, _PACKED, START, END, UPDATES, field_of(fact))
     return [
         *dict.fromkeys(own),
         *(_ALERT + name for name in names),
@@ -133,8 +133,9 @@ class Change:
         cls, kept: Kept, fact: Fact, stands: tuple[Fact, ...], going: Fold, terms: Terms
     ) -> Change:
         field = field_of(fact)
-        edges = {START: kept.at(START), END: kept.at(END), field: stands}
-        state = CallState.of(name_of(fact), [*edges[START], *edges[END]], going, terms)
+        told = {name: kept.at(name) for name in (START, END, UPDATES)} | {field: stands}
+        edges = [*told[START], *told[END], *told[UPDATES]]
+        state = CallState.of(name_of(fact), edges, going, terms)
         if stands == kept.at(field):
             return cls(state)
         text = encoding.with_facts(field, kept.facts.get(field, "[]"), stands)

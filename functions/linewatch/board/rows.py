@@ -13,7 +13,10 @@ class CallRow:
     """One call as a line of the board.
 
     ``help_score`` is 0 (fine) to 100 (help now) and decides the order; *why* says it in words.
-    Polarities are -1 to 1, oldest first; a call not scored yet has none.
+    Polarities are -1 to 1, oldest first; a call not scored yet has none. ``agents_before`` had the
+    call before *agent*, the last of them first. ``clock_off_ms`` is by how much the sender's clock
+    was ahead, where it was so far that its start was not believed; ``late_ms`` how far what was
+    heard of the call lay behind the board's clock at the least, which is no silence.
     """
 
     tenant: str
@@ -38,6 +41,9 @@ class CallRow:
     utterances: int
     gaps: int
     rules: tuple[str, ...]
+    agents_before: tuple[str, ...] = ()
+    clock_off_ms: int = 0
+    late_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from linewatch.board.encoding import Fact
-from linewatch.board.facts import channels_of, end_of
+from linewatch.board.facts import channels_of, end_of, updates_of
 from linewatch.board.fold import Fold, Last, Terms
 from linewatch.board.holes import Holes
 from linewatch.board.silence import Silences
 from linewatch.board.totals import Totals
-from linewatch.calls import CallEnd, CallResumed, CallStart, Channel
+from linewatch.calls import CallEnd, CallResumed, CallStart, CallUpdate, Channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class CallState:
     heard: frozenset[Channel]
     began_at_ms: int | None
     last: Last | None
+    updates: tuple[CallUpdate, ...] = ()
     started_at_ms_told: tuple[int, ...] = ()
 
     @classmethod
@@ -35,23 +36,26 @@ class CallState:
     ) -> CallState:
         """Return the state of the call of that *name*: tenant and call.
 
-        *edges* hold its start and its end, as far as they are known.
+        *edges* hold its start, its end and its updates, as far as they are known.
         """
         start = next((each for each in edges if isinstance(each, CallStart)), None)
         end = end_of(edges)
         totals = fold.whole(terms)
         ends = [each for each in edges if isinstance(each, CallEnd | CallResumed)]
-        told = tuple(each.started_at_ms for each in ends)
-        began, last = fold.began_at_ms, fold.last
-        return cls(*name, start, end, totals, fold.holes, fold.heard, began, last, told)
+        return cls(
+            *(*name, start, end, totals, fold.holes, fold.heard, fold.began_at_ms, fold.last),
+            updates=updates_of(edges),
+            started_at_ms_told=tuple(each.started_at_ms for each in ends),
+        )
 
     @property
     def started_at_ms(self) -> int:
-        """When the call began: as announced, else as its audio or its ends tell."""
+        """When the call began: as announced, else as its audio, its ends or an update tells."""
         if self.start:
             return self.start.started_at_ms
         began = [] if self.began_at_ms is None else [self.began_at_ms]
-        return min([*began, *self.started_at_ms_told])
+        began.extend(self.started_at_ms_told)
+        return min(began or [each.at_ms for each in self.updates])
 
     @property
     def length_ms(self) -> int | None:

@@ -13,8 +13,10 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import resources
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
 
 import redis
 from redis.backoff import NoBackoff
@@ -39,11 +41,12 @@ from linewatch.board.rows import (
 )
 from linewatch.board.rules import Rule
 from linewatch.board.scores import ANYBODY, Shown
-from linewatch.calls import Alert, Channel, Score
+from linewatch.calls import Alert, Channel, Missing, Score
 from linewatch.errors import StoreUnavailable, TooLate
 from linewatch.eventlog.protocol import KEPT_S
 from linewatch.eventlog.redis_connections import check, client_of, unavailable
 from linewatch.events import PARTITIONS
+from linewatch.names import encoded
 from linewatch.serving.readiness import Readiness
 
 #: Two tries must fit into the second after which "away" is said.
@@ -162,14 +165,15 @@ class Board:
             pipe.zrange(keys.board_expiries(tenant), 0, -1, withscores=True)
             pipe.hgetall(keys.board_rows(tenant))
             pipe.hgetall(keys.board_alerts(tenant))
+            pipe.hgetall(keys.board_lags(tenant))
             _ask_health(pipe)
 
         with _available():
-            clock, newest, order, expiries, texts, alerts, *reports = self._read(ask)
+            clock, newest, order, expiries, texts, alerts, lags, *reports = self._read(ask)
             pipeline_health = self._health(reports)
         now_ms = _ms(clock)
         shown = {call for call, expires_ms in expiries if expires_ms > now_ms} & texts.keys()
-        read = {call: encoding.loads_row(texts[call]) for call in order if call in shown}
+        read = {call: _row(texts[call], lags.get(call)) for call in order if call in shown}
         rows = {call: row for call, row in read.items() if row}
         queue, unread = _queue(rows, alerts)
         return Snapshot(
@@ -186,18 +190,20 @@ class Board:
 
         def ask(pipe: Any) -> None:  # noqa: ANN401 - as in `snapshot`
             pipe.hgetall(keys.board_call(tenant, call))
-            pipe.hget(keys.board_rows(tenant), call)
+            pipe.hget(keys.board_rows(tenant), encoded(call))
+            pipe.hget(keys.board_lags(tenant), encoded(call))
             pipe.smembers(keys.partials(tenant, call))
 
         with _available():
-            fields, text, channels = self._read(ask)
-        row = encoding.loads_row(text) if fields and text else None
+            fields, text, late_ms, channels = self._read(ask)
+        row = _row(text, late_ms) if fields and text else None
         if row is None:
             return None
         kept = Kept.of(fields)
         facts = CallFacts.of(kept.values(), kept.shown)
         holding = kept.alerts.keys() & row.rules
-        queue, _ = _queue({call: row}, {f"{call}|{rule}": kept.alerts[rule] for rule in holding})
+        name = encoded(call)
+        queue, _ = _queue({name: row}, {f"{name}|{rule}": kept.alerts[rule] for rule in holding})
         spoken = self._partials(tenant, call, sorted({*_USUAL, *map(Channel, channels)}))
         said, others = _said(facts.scores), _said(facts.others)
         return CallDetail(row, said, _unheard(facts), queue, spoken, others)
@@ -234,7 +240,7 @@ class Board:
         alerts = raised(change.state, self._terms, change.facts)
         row = summary.summarize(change.state, alerts)
         if change.is_news:
-            answer = self._commit(kept, change, row, alerts)
+            answer = self._commit(kept, change, row, alerts, _heard_at_ms(fact))
             if answer == "moved":
                 return None
         unpublished = [alert for alert in alerts if alert.rule not in kept.sent]
@@ -247,13 +253,15 @@ class Board:
         found = zip(names, texts, strict=True)
         return Kept.of({name: text for name, text in found if text is not None})
 
-    def _commit(self, kept: Kept, change: Change, row: CallRow, alerts: Sequence[Alert]) -> str:
+    def _commit(
+        self, kept: Kept, change: Change, row: CallRow, alerts: Sequence[Alert], heard: int | str
+    ) -> str:
         ended = row.ended_at_ms is not None
         lapsed = sorted(kept.alerts.keys() - row.rules)
         holding = [part for alert in alerts for part in (alert.rule, encoding.dumps(alert))]
         head: list[str | float] = [
             kept.version,
-            row.call,
+            encoded(row.call),
             change.field,
             change.text,
             ",".join(self._terms.shown.consumers),
@@ -266,12 +274,12 @@ class Board:
         lives = [row.started_at_ms, int(ended), shown_s, kept_s, kept_s + self._log_kept_s]
         answer, *more = self._write(
             keys=_written_keys(row.tenant, row.call),
-            args=[*head, *lives, len(lapsed), *lapsed, *holding],
+            args=[*head, *lives, heard, len(lapsed), *lapsed, *holding],
         )
         if answer == "gone":
             raise TooLate(f"told {_hours(*more)}after the call left the board")
         for call in more:
-            self._pack(row.tenant, call)
+            self._pack(row.tenant, unquote(call))
         return str(answer)
 
     def _pack(self, tenant: str, call: str) -> None:
@@ -311,7 +319,18 @@ def _written_keys(tenant: str, call: str) -> list[str]:
         keys.board_call(tenant, call),
         *(name(tenant) for name in of_tenant),
         keys.board_gone(tenant, call),
+        keys.board_lags(tenant),
     ]
+
+
+def _heard_at_ms(fact: Fact) -> int | str:
+    """When the last of what *fact* tells was heard, by its sender's clock; "" for nothing."""
+    return fact.started_at_ms + fact.end_ms if isinstance(fact, Score | Missing) else ""
+
+
+def _row(text: str, late_ms: str | None) -> CallRow | None:
+    row = encoding.loads_row(text)
+    return row and replace(row, late_ms=int(late_ms or 0))
 
 
 def _ask_health(pipe: Any) -> None:  # noqa: ANN401 - redis-py types a pipeline's answers as awaitable too

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from linewatch.board import rules
+from linewatch.board.labels import labels_of
 from linewatch.board.rows import CallRow
 from linewatch.board.state import CallState
-from linewatch.calls import Alert, CallStart
+from linewatch.calls import Alert
 
 #: The help score's parts, in points; together they may pass 100, which is cut off.
 _MOOD_AT_ZERO: Final = 10.0
@@ -34,17 +35,17 @@ def summarize(state: CallState, alerts: Sequence[Alert]) -> CallRow:
     """Return the row of a call; *alerts* are those that hold for *state*.
 
     Quality, words, nouns and consumer are those of the last utterance. *line*
-    is the call's id until the start is known. On a mono call the ``mixed``
+    is the call's id until somebody names it. On a mono call the ``mixed``
     channel stands for the customer.
     """
     mood, last = state.totals.customer, state.last
-    start = state.start or CallStart(state.tenant, state.call, state.call, state.started_at_ms)
+    labels = labels_of(state.call, state.start, state.updates)
     return CallRow(
         tenant=state.tenant,
         call=state.call,
-        line=start.line,
-        agent=start.agent,
-        queue=start.queue,
+        line=labels.line,
+        agent=labels.agent,
+        queue=labels.queue,
         started_at_ms=state.started_at_ms,
         ended_at_ms=state.end.ended_at_ms if state.end else None,
         help_score=help_score(mood, alerts, last.end_ms if last else 0),
@@ -62,6 +63,8 @@ def summarize(state: CallState, alerts: Sequence[Alert]) -> CallRow:
         utterances=state.totals.utterances,
         gaps=state.holes.count,
         rules=tuple(alert.rule for alert in alerts),
+        agents_before=labels.agents_before,
+        clock_off_ms=state.start.clock_off_ms if state.start else 0,
     )
 
 

@@ -19,9 +19,10 @@ from flask import Flask, Response
 from werkzeug.sansio.http import parse_cookie
 
 from linewatch import __version__, errors
-from linewatch.calls import CallEnd, CallStart, Channel, ChannelKey, End, Step
+from linewatch.calls import CallStart, Channel, ChannelKey, End, Step
 from linewatch.decoder.http import intake, kaldi_clients
-from linewatch.decoder.http.producer_events import Deed, HeardOn, deed_of, events_of
+from linewatch.decoder.http.announcements import Announcement, announcement_of
+from linewatch.decoder.http.producer_events import Deed, Ending, HeardOn, deeds_of, events_of
 from linewatch.decoder.http.request import Request
 from linewatch.decoder.ownership.cookies import COOKIE, COOKIE_AGE_S, FORWARD_HEADER, Hint
 from linewatch.decoder.ownership.forwarder import Answer
@@ -34,9 +35,10 @@ from linewatch.decoder.store.answers import Stored
 from linewatch.serving.fast_lane import FastLane
 from linewatch.serving.metrics_text import CONTENT_TYPE
 from linewatch.serving.problems import answer_to
+from linewatch.serving.raw_path import RawPath, decoded
 from linewatch.settings import BOOT_FAILED
 from linewatch.settings import load as load_settings
-from linewatch.step_requests import ChannelRequests
+from linewatch.step_requests import ChannelRequests, call_path
 from linewatch.tracing.choice import TracingSettings, tracer
 
 if TYPE_CHECKING:
@@ -88,10 +90,9 @@ class Routes:
         return _reply(Reply(end.seq + 1, 0))
 
     def _start(self, key: ChannelKey, heard: intake.Heard) -> CallStart:
-        started_at_ms = heard.started_at_ms
-        if started_at_ms is None:
-            started_at_ms = self._service.now_ms()
-        return CallStart(key.tenant, key.call, key.call, started_at_ms)
+        arrival = self._service.arrival().of_start(heard.chunk)
+        started_at_ms, off_ms = arrival.believed(heard.started_at_ms)
+        return CallStart(key.tenant, key.call, key.call, started_at_ms, clock_off_ms=off_ms)
 
     def _step(
         self, request: Request, key: ChannelKey, step: Step, start: CallStart | None = None
@@ -122,16 +123,18 @@ class Routes:
         """Take what is known of a call that begins; idempotent."""
         tenant = self._tenant(request)
         fields = intake.json_object(request.body)
-        start = intake.start_of(tenant, fields, self._service.now_ms())
-        return self._announced(start, intake.channels_of(fields))
+        return self._announced(announcement_of(tenant, fields, self._service.arrival()))
 
-    def _announced(self, start: CallStart, channels: list[Channel]) -> Response:
+    def _announced(self, said: Announcement) -> Response:
         store = self._service.store
-        self._service.road.admit(lambda: store.is_known(start.tenant, start.call))
-        state, started_at_ms = store.announce(start, channels)
+        self._service.road.admit(lambda: store.is_known(said.start.tenant, said.start.call))
+        state, started_at_ms = store.announce(
+            said.start, said.update.channels, said.update, is_dated=said.is_dated
+        )
         if state < 0:
             raise errors.CallEnded("this call has ended: a new call needs a new id")
-        return _json({"call": start.call, "started_at_ms": started_at_ms}, 201 if state else 200)
+        told = {"call": said.start.call, "started_at_ms": started_at_ms}
+        return _json(told, 201 if state else 200)
 
     def channel(self, request: Request, call: str, channel: str) -> Response:
         """Tell where a channel stands, so that a sender can go on there."""
@@ -154,17 +157,20 @@ class Routes:
         headers = request.headers
         tenant = self._tenant(request)
         found = events_of(headers.get("content-type", ""), headers, request.body)
-        deeds = [deed_of(event, tenant) for event in found]
-        return _json({"results": [self._done(deed, headers) for deed in deeds]})
+        results: list[dict[str, Any]] = []
+        for index, deed in enumerate(deeds_of(found, tenant, self._service.arrival())):
+            with errors.in_batch(index, index, of=len(found)):
+                results.append(self._done(deed, headers))
+        return _json({"results": results})
 
     def _done(self, deed: Deed, headers: Mapping[str, str]) -> dict[str, Any]:
-        if isinstance(deed, CallStart):
-            return dict(self._announced(deed, []).get_json())
-        if isinstance(deed, CallEnd):
+        if isinstance(deed, Announcement):
+            return dict(self._announced(deed).get_json())
+        if isinstance(deed, Ending):
             return {"ended": self._hung_up(deed, headers)}
         return self._heard(deed, headers)
 
-    def _hung_up(self, end: CallEnd, headers: Mapping[str, str]) -> list[str]:
+    def _hung_up(self, end: Ending, headers: Mapping[str, str]) -> list[str]:
         """End a call whatever was heard of it; return the channels that had not ended."""
         store = self._service.store
         channels = store.channels(end.tenant, end.call)
@@ -298,7 +304,7 @@ class Routes:
                 COOKIE,
                 self._service.cookies.sign(here),
                 max_age=COOKIE_AGE_S,
-                path=f"/v1/calls/{key.call}",
+                path=call_path(key.call),
                 httponly=True,
                 secure=request.headers.get("x-forwarded-proto") == "https",
                 samesite="Strict",
@@ -335,20 +341,22 @@ def _on_error(error: Exception) -> Response:
 
 
 def _view(route: Route) -> Route:
-    return lambda **names: route(Request.of(flask.request.environ), **names)
+    def view(**names: str) -> Response:
+        told = {name: decoded(text) for name, text in names.items()}
+        return route(Request.of(flask.request.environ), **told)
+
+    return view
 
 
 def _chunks(audio: Route) -> Callable[[WSGIEnvironment], Response | None]:
     """Return what answers chunks by *audio*; see `FastLane`."""
 
     def answer(environ: WSGIEnvironment) -> Response | None:
-        # Latin-1 is how WSGI writes the bytes of a path.
-        path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
-        found = _AUDIO.fullmatch(path)
+        found = _AUDIO.fullmatch(environ["PATH_INFO"])
         if not found or environ["REQUEST_METHOD"] != "POST":
             return None
         try:
-            return audio(Request.of(environ), *found.groups())
+            return audio(Request.of(environ), *map(decoded, found.groups()))
         except Exception as error:  # noqa: BLE001 - as Flask's own handler
             return _on_error(error)
 
@@ -381,7 +389,8 @@ def app_of(service: Service) -> Flask:
     # No view: the fast lane answers chunks, Flask every other method on their path.
     app.add_url_rule(f"{channel}/audio", methods=["POST"], endpoint="audio")
     app.register_error_handler(Exception, _on_error)
-    app.wsgi_app = FastLane(_chunks(routes.audio), app.wsgi_app)  # type: ignore[method-assign] # Flask's way
+    lane = FastLane(_chunks(routes.audio), app.wsgi_app)
+    app.wsgi_app = RawPath(lane)  # type: ignore[method-assign] # Flask's way
     return app
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from linewatch.decoder.http.arrival import Arrival
 from linewatch.decoder.http.tenants import Tenants
 from linewatch.decoder.metrics import Metrics
 from linewatch.decoder.outbox.relay import Relay
@@ -82,6 +83,11 @@ class Service:
     pod: Housekeeping
     relay: Relay
     now_ms: Callable[[], int]
+    start_late_ms: int
+
+    def arrival(self) -> Arrival:
+        """Return when something comes that comes now."""
+        return Arrival(self.now_ms(), self.start_late_ms)
 
     def start(self) -> None:
         """Take the lease and begin to drain the outbox."""
@@ -158,4 +164,5 @@ def build(settings: DecoderSettings, recognizers: Recognizers, tracer: Tracer = 
         pod=pod,
         relay=Relay(client, writer, pod_id),
         now_ms=clock_ms,
+        start_late_ms=settings.start_believed_s * 1000,
     )

@@ -52,6 +52,12 @@ class DecoderSettings(KafkaSettings):
         "ABANDON_S", number(1, 86400), "300", "a call to which nobody comes back is given up then"
     )
     paused_s: float = setting("PAUSED_S", number(1, 86400), "3600", "a paused call likewise")
+    start_believed_s: int = setting(
+        "START_BELIEVED_S",
+        whole(60, 10_000_000_000),
+        "86400",
+        "a call that says it started earlier than so long ago started when it came",
+    )
     deadline_s: float = setting(
         "DECODE_DEADLINE_S", number(0.1, 60), "5", "of one decode, for each second of a long chunk"
     )

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from linewatch.calls import CallStart, Channel, checked_name
+from linewatch.calls import CallStart, Channel
 from linewatch.errors import LinewatchError, SettingsError
 from linewatch.gateway.decoders import Decoders
 from linewatch.gateway.line import Line
@@ -31,6 +31,7 @@ from linewatch.gateway.playing.pace import Clock
 from linewatch.gateway.playing.recording import Recording, read_folder
 from linewatch.gateway.playing.simulator import Plan, Simulator
 from linewatch.gateway.settings import GatewaySettings
+from linewatch.names import checked_call, checked_label
 from linewatch.secret_file import SecretFile
 from linewatch.serving.health_port import HealthPort
 from linewatch.settings import load, names, path, secret_line
@@ -115,8 +116,8 @@ class Gateway:
     def play(self, recording: Recording, line_name: str, call: str, *, resume: bool) -> Line:
         """Play one recording on a line, the rest of it where the call is resumed."""
         now_ms = self._clock.wall_ms()
-        name = checked_name("line", line_name)
-        call = checked_name("call", call or simulator.call_id(name, now_ms))
+        name = checked_label("line", line_name)
+        call = checked_call(call or simulator.call_id(name, now_ms))
         line = self.line(CallStart(self.tenant, call, name, now_ms), recording)
         first = 0
         if resume:

@@ -25,6 +25,7 @@ from linewatch.gateway.decoders import Transport
 from linewatch.gateway.metrics import Metrics
 from linewatch.gateway.sender import CHUNK_MS, ChannelSender, State
 from linewatch.gateway.wire import AGAIN, TAKEN, Words, announcement, problem, retry_after_s
+from linewatch.names import printable
 
 _LOG = logging.getLogger(__name__)
 
@@ -133,13 +134,15 @@ class Line:
                 return self._begin()
             if answer.status not in AGAIN:
                 slug = problem(answer)[0]
-                _LOG.error("call refused call=%s: %s %s", self.start.call, answer.status, slug)
+                _LOG.error(
+                    "call refused call=%s: %s %s", printable(self.start.call), answer.status, slug
+                )
                 return self.abandon()
             self._closing.wait(self._backoff.wait_s(retry_after_s(answer)))
         return None
 
     def _begin(self) -> None:
-        _LOG.info("call started call=%s line=%s", self.start.call, self.start.line)
+        _LOG.info("call started call=%s line=%s", *self._names())
         for channel, sender in self._senders.items():
             self._thread(sender.run, channel)
 
@@ -181,8 +184,11 @@ class Line:
         self.abandon()
         self._metrics.calls.dec(self._going_on)
         self._going_on = False
-        _LOG.info("call closed call=%s line=%s %s", self.start.call, self.start.line, self._told())
+        _LOG.info("call closed call=%s line=%s %s", *self._names(), self._told())
         return self.ended
+
+    def _names(self) -> tuple[str, str]:
+        return printable(self.start.call), printable(self.start.line)
 
     def _told(self) -> str:
         return " ".join(

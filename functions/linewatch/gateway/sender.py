@@ -28,6 +28,7 @@ from linewatch.gateway.wire import (
     reply,
     retry_after_s,
 )
+from linewatch.names import printable
 from linewatch.step_requests import ChannelRequests, Request
 
 RING_S: Final = 30
@@ -247,7 +248,7 @@ class ChannelSender:
         with self._tally.sending(due):
             answer = self._send(self._requests.step(due, self._heard.after))
         if self._backoff.tries == _HELD_UP:
-            _LOG.warning("held up call=%s channel=%s", self.key.call, self.key.channel)
+            _LOG.warning("held up call=%s channel=%s", printable(self.key.call), self.key.channel)
         if answer is None:
             return self._backoff.wait_s()
         said = reply(answer) if answer.status in TAKEN else None
@@ -319,7 +320,8 @@ class ChannelSender:
             self._fail(slug or "conflict")
 
     def _fail(self, why: str) -> None:
-        _LOG.error("channel failed call=%s channel=%s: %s", self.key.call, self.key.channel, why)
+        call = printable(self.key.call)
+        _LOG.error("channel failed call=%s channel=%s: %s", call, self.key.channel, why)
         self._stop(State.FAILED)
 
     def _stop(self, state: State) -> None:

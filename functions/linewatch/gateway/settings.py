@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from linewatch.calls import checked_name
-from linewatch.errors import BadName
+from linewatch.errors import BadName, LinewatchError
+from linewatch.names import checked_label, checked_name
 from linewatch.settings import (
     bind_host,
     file,
@@ -42,6 +42,13 @@ def _name(kind: str) -> Callable[[str], str]:
     return parse
 
 
+def _line(raw: str) -> str:
+    try:
+        return checked_label("line", raw)
+    except LinewatchError as error:
+        raise ValueError(error.detail) from error
+
+
 def _folder(raw: str) -> Path:
     found = path(raw)
     if not found.is_dir():
@@ -59,7 +66,7 @@ class GatewaySettings:
     simulate: bool = setting("DO_SIMULATE", flag, "false", "play random calls for ever")
     lines: int = setting("LINES", whole(1, 1000), "8", "how many lines are simulated")
     line_prefix: str = setting(
-        "LINE_PREFIX", _name("line"), "", "prefix of the line names, such as the pod's name"
+        "LINE_PREFIX", _line, "", "prefix of the line names, such as the pod's name"
     )
     token: str = setting("TOKEN", header_token, "", "bearer token of the tenant")
     token_file: str = setting(

@@ -252,7 +252,7 @@ def _scored(**changes):
         {"text": 5},
         {"text": "\ud800"},
         {"nouns": ["\udfff"]},
-        {"call": "a/b"},
+        {"call": "a\nb"},
         {"channel": "Boss"},
         {"start_ms": 9_000_000},
         {"end_ms": 10**12},

@@ -19,7 +19,8 @@ from linewatch.board.rules import (
     fingerprint,
     read_keywords,
 )
-from linewatch.calls import CallResumed, Evidence, Missing, Severity, checked_name
+from linewatch.calls import CallResumed, Evidence, Missing, Severity
+from linewatch.names import checked_name
 from tests.support.board_facts import AGENT, CUSTOMER, MIXED, calls, end, gap, score, start
 from tests.support.board_fold import folded
 

@@ -31,6 +31,7 @@ from tests.support.board_facts import (
     start,
     tales,
     tellings,
+    update,
 )
 from tests.support.board_oracle import board_of
 from tests.support.full_store import full
@@ -44,6 +45,17 @@ def _put_all(board, facts):
     for fact in facts:
         put = board.put(fact)
     return put
+
+
+def _rows(board):
+    """What the board shows, but for when it was told."""
+    return tuple(replace(row, late_ms=0) for row in board.snapshot(TENANT).rows)
+
+
+def _detail(board, call=CALL):
+    """The detail, but for when it was told."""
+    found = board.detail(TENANT, call)
+    return replace(found, row=replace(found.row, late_ms=0))
 
 
 def _alerts(board, call=CALL):
@@ -61,7 +73,7 @@ def test_order_changes_nothing(board, client, telling):
     for facts in (in_order, shuffled):
         client.flushall()
         put = _put_all(board, facts)
-        seen.append((put.row, board.snapshot(TENANT).rows, _alerts(board)))
+        seen.append((put.row, _rows(board), _alerts(board)))
     assert seen[0] == seen[1]
     assert seen[0][0] == _pure(in_order)
     assert seen[0][2] == set(_pure(in_order).rules)
@@ -79,7 +91,7 @@ def test_scorers_in_any_order(redis_url, client, tale):
         client.flushall()
         put = _put_all(board, facts)
         # An alert keeps the words and the time that it was raised with.
-        detail = replace(board.detail(TENANT, CALL), alerts=())
+        detail = replace(_detail(board), alerts=())
         seen.append((put.row, detail, _alerts(board)))
     board.close()
     assert seen[0] == seen[1]
@@ -94,7 +106,7 @@ def test_two_scorers_alternate(redis_url):
     # After the rebalance the other one scores the last utterance of each again.
     again = [score(0, 0.9, consumer="notebook"), score(2, 0.8)]
     _put_all(board, [*told, *again, end(60_000, 4)])
-    (row,) = board.snapshot(TENANT).rows
+    (row,) = _rows(board)
     assert (row.utterances, row.customer_trend) == (4, (0.0, -0.1, 0.8, -0.1 * 3))
     detail = board.detail(TENANT, CALL)
     assert [said.consumer for said in detail.said] == [hands[0], hands[1], "sentiment", hands[3]]
@@ -184,7 +196,7 @@ def test_reader_shows_what_was_chosen(redis_url, board):
 def test_end_before_last_score(board):
     """A score that comes after the call's end still counts, and the call stays ended."""
     _put_all(board, [start(), end(30_000, 2), score(0, -0.5), score(1, 0.0, "bye")])
-    (row,) = board.snapshot(TENANT).rows
+    (row,) = _rows(board)
     assert (row.utterances, row.last_text, row.polarity) == (2, "bye", 0.0)
     assert row.ended_at_ms is not None
 
@@ -210,7 +222,7 @@ def test_threads_lose_nothing(board):
         facts = [score(i, -0.5 if i % 2 else 0.0, call=call) for i in range(6)]
         facts += [gap(0, 9, call=call), end(400_000, 6, 1, call=call)]
         _tell_at_once(board, facts)
-        assert board.detail(TENANT, call).row == _pure(facts)
+        assert replace(board.detail(TENANT, call).row, late_ms=0) == _pure(facts)
 
 
 def test_lost_race_is_retried(board, client, monkeypatch):
@@ -227,7 +239,7 @@ def test_lost_race_is_retried(board, client, monkeypatch):
     put = board.put(score(2, text="refund"))
     assert put.row.utterances == 3
     assert client.hget(keys.board_call(TENANT, CALL), "version") == "3"
-    assert board.snapshot(TENANT).rows == (put.row,)
+    assert _rows(board) == (put.row,)
 
 
 def test_endless_race_is_unavailable(board, monkeypatch):
@@ -326,7 +338,7 @@ def test_detail_tells_everything(board, client):
     client.set(keys.partial(TENANT, CALL, "agent-2"), "may i")
     client.sadd(keys.partials(TENANT, CALL), "agent-2", "ivr")
     detail = board.detail(TENANT, CALL)
-    assert detail.row == row
+    assert replace(detail.row, late_ms=0) == row
     assert [(said.channel, said.start_ms) for said in detail.said] == [
         (AGENT, 4000),
         (CUSTOMER, 10_000),
@@ -481,3 +493,45 @@ def test_order_free_in_silence(board, client):
     first = _put_all(board, [unheard, *said]).row
     client.flushall()
     assert _put_all(board, [*said, unheard]).row == first
+
+
+def test_sender_clock_is_allowed_for(board, client):
+    """How far words lie behind the board's clock is told with it, and the least counts."""
+    now_ms = round(time.time() * 1000)
+    for index, behind_ms in enumerate((600_000, 605_000)):
+        began_ms = now_ms - behind_ms - 2000 - index * 10_000
+        board.put(score(index, started_at_ms=began_ms))
+    (row,) = board.snapshot(TENANT).rows
+    assert 600_000 <= row.late_ms < 603_000
+    assert board.detail(TENANT, CALL).row == row
+    client.zadd(keys.board_expiries(TENANT), {CALL: 1})
+    board.put(start("call-2"))
+    assert client.hgetall(keys.board_lags(TENANT)) == {}
+
+
+def test_call_id_may_be_anything(board, client):
+    """Calls, alerts and details are told apart whatever is in a call's id."""
+    names = ["a|b", "a", "a:b", "{1}@x/%7C y"]
+    for name in names:
+        board.put(score(0, text="get me a manager", call=name))
+    assert {row.call for row in board.snapshot(TENANT).rows} == set(names)
+    assert {alert.call for alert in board.snapshot(TENANT).alerts} == set(names)
+    assert [board.detail(TENANT, name).row.call for name in names] == names
+    assert client.exists(keys.board_call(TENANT, "a|b"))
+    assert board.detail(TENANT, "a|") is None
+
+
+def test_updates_cost_the_same(board, client):
+    """However often a call is updated, its last words fit into one field of bounded length."""
+    board.put(start(agent="Ann"))
+    row = _put_all(board, [update(n, agent=f"agent-{n}") for n in range(1, 60)]).row
+    assert (row.agent, row.agents_before[:2]) == ("agent-59", ("agent-58", "agent-57"))
+    assert len(client.hget(keys.board_call(TENANT, CALL), "updates")) < 2000
+    assert len(client.hkeys(keys.board_call(TENANT, CALL))) == 5
+
+
+def test_update_alone_makes_a_row(board):
+    """An update that comes before everything else is shown, and stands when the start comes."""
+    assert board.put(update(5000, agent="Bob")).row.agent == "Bob"
+    row = board.put(start(agent="Ann")).row
+    assert (row.agent, row.agents_before, row.line) == ("Bob", ("Ann",), "line-7")

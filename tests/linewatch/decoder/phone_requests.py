@@ -34,7 +34,13 @@ STRUCTURED = "application/cloudevents+json"
 
 def service_of(redis_url, **env):
     """Put a decoder together that runs no threads."""
-    given = {"VOSK_MODEL_PATH": "/", "COOKIE_KEYS": "new,old", "REDIS_URL": redis_url, **env}
+    given = {
+        "VOSK_MODEL_PATH": "/",
+        "COOKIE_KEYS": "new,old",
+        "REDIS_URL": redis_url,
+        "START_BELIEVED_S": "10000000000",
+        **env,
+    }
     return build(configuration.load(DecoderSettings, given), fakes.HashRecognizers())
 
 

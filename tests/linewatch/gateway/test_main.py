@@ -74,7 +74,7 @@ def test_unsent_call_is_a_failure(tmp_path):
         (["--simulate"], {"HOST": "ftp://x"}, "HOST"),
         (["--simulate"], {"HOST": ","}, "at least one decoder"),
         (["--simulate"], {"LINES": "0"}, "LINES"),
-        (["--simulate"], {"LINE_PREFIX": "a/b"}, "LINE_PREFIX"),
+        (["--simulate"], {"LINE_PREFIX": "a\nb"}, "LINE_PREFIX"),
         (["--simulate"], {"HOLD": "1"}, "HOLD"),
         (["--simulate"], {"CALLS_DIR": "/nonexistent"}, "CALLS_DIR"),
         (["--file", "none.wav"], {}, "none.wav"),
@@ -90,9 +90,9 @@ def test_wrong_start_says_why(capsys, arguments, env, said):
 
 
 def test_wrong_line_name_is_refused(tmp_path, capsys):
-    """A line's name must be one that may stand in a path."""
+    """A line's name must be one that can be shown."""
     wav = _write(tmp_path / "x.wav")
-    assert _main("http://127.0.0.1:1", "--file", str(wav), "--line", "a/b") == 2
+    assert _main("http://127.0.0.1:1", "--file", str(wav), "--line", "a\nb") == 2
     assert "line" in capsys.readouterr().err
 
 

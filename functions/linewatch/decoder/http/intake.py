@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
+from urllib.parse import unquote
 
-from linewatch import events, payloads
+from linewatch import events, moments, payloads
 from linewatch.calls import (
-    CallStart,
-    Channel,
     Chunk,
     Codec,
     End,
     Gap,
     GapReason,
-    checked_channel,
-    checked_name,
 )
 from linewatch.decoder.http.media import HIGHEST_HZ, media_type
 from linewatch.errors import BadChunk, BadEvent, BadRequest
+from linewatch.names import checked_name
 
 #: 250 ms of 48 kHz PCM is 24 kB: this is 2.7 s of it.
 BODY_LIMIT: Final = 256 * 1024
@@ -29,8 +26,6 @@ _HIGHEST_NUMBER: Final = 1 << 53
 #: A week of audio, as long as any reader of our events takes a call to last.
 _HIGHEST_POSITION: Final = payloads.CALL_LIMIT_MS // 1000 * HIGHEST_HZ
 _MOST_DIGITS: Final = 16
-_MOST_CHARACTERS: Final = 128
-_MOST_CHANNELS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +64,8 @@ def chunk_of(headers: Mapping[str, str], body: bytes) -> Heard:
     if headers.get("ce-specversion") != "1.0" or headers.get("ce-type") != events.AUDIO_CHUNK:
         raise BadEvent(f"send ce-specversion: 1.0 and ce-type: {events.AUDIO_CHUNK}")
     numbers = {name: headers.get(f"ce-{name}", "") for name in ("sequence", "position", "stream")}
-    return Heard(checked_chunk(media, numbers, body), moment_ms(headers.get("ce-time")))
+    started_at_ms = moment_ms(unquote(headers.get("ce-time", "")))
+    return Heard(checked_chunk(media, numbers, body), started_at_ms)
 
 
 def checked_chunk(media: tuple[Codec, int], numbers: Mapping[str, object], audio: bytes) -> Chunk:
@@ -110,36 +106,17 @@ def moment_ms(raw: object) -> int | None:
     """Read an RFC 3339 time; none if there is none.
 
     Raises:
-        BadChunk: it is no time, has no zone, or lies before 1970.
+        BadChunk: it is no time, or has no zone.
     """
     if raw is None or raw == "":
         return None
-    text = raw if isinstance(raw, str) else ""
     try:
-        moment = datetime.fromisoformat(text)
+        return events.at_ms(moments.parse(raw))
     except ValueError:
+        shown = raw[:40] if isinstance(raw, str) else type(raw).__name__
         raise BadChunk(
-            f"time must be RFC 3339, as in 2026-01-31T12:00:00Z, not {text[:40]!r}"
+            f"time must be RFC 3339 with a zone, as in 2026-01-31T12:00:00Z, not {shown!r}"
         ) from None
-    return start_ms(moment)
-
-
-def start_ms(moment: datetime) -> int:
-    """Return when a call started, in ms.
-
-    Raises:
-        BadChunk: the time has no zone, or no call can have started then.
-    """
-    if moment.tzinfo is None:
-        raise BadChunk("time must carry a zone, as in 2026-01-31T12:00:00Z")
-    started_at_ms = events.at_ms(moment)
-    _check_start(started_at_ms)
-    return started_at_ms
-
-
-def _check_start(at_ms: int) -> None:
-    if not 0 <= at_ms < payloads.AT_LIMIT_MS:
-        raise BadChunk("time must lie between 1970 and 2199: send the call's start")
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -182,51 +159,6 @@ def gap_of(fields: Mapping[str, Any]) -> Gap:
 def end_of(fields: Mapping[str, Any]) -> End:
     """Read ``{stream, seq}``."""
     return End(_number("seq", fields.get("seq")), checked_name("stream", fields.get("stream")))
-
-
-def start_of(tenant: str, fields: Mapping[str, Any], now_ms: int) -> CallStart:
-    """Read what ``POST /v1/calls`` says of a call.
-
-    Raises:
-        BadName, BadRequest, BadChunk: a field is missing or wrong.
-    """
-    call = checked_name("call", fields.get("call"))
-    started_at_ms = moment_ms(fields.get("started_at"))
-    return checked_start(
-        CallStart(
-            tenant=tenant,
-            call=call,
-            line=checked_name("line", fields.get("line", call)),
-            started_at_ms=now_ms if started_at_ms is None else started_at_ms,
-            agent=fields.get("agent", ""),
-            queue=fields.get("queue", ""),
-            direction=fields.get("direction", "inbound"),
-        )
-    )
-
-
-def checked_start(start: CallStart) -> CallStart:
-    """Return *start* if it can be told and shown.
-
-    Raises:
-        BadRequest: a text is none, too long or cannot be printed; no such direction.
-        BadChunk: no call can have started then.
-    """
-    for name, text in (("agent", start.agent), ("queue", start.queue)):
-        if not isinstance(text, str) or len(text) > _MOST_CHARACTERS or not text.isprintable():
-            raise BadRequest(f"{name} must be a text of up to {_MOST_CHARACTERS} characters")
-    if start.direction not in ("inbound", "outbound"):
-        raise BadRequest("direction must be inbound or outbound")
-    _check_start(start.started_at_ms)
-    return start
-
-
-def channels_of(fields: Mapping[str, Any]) -> list[Channel]:
-    """Read the channels a call will have; none means: whatever comes."""
-    found = fields.get("channels", [])
-    if not isinstance(found, list) or len(found) > _MOST_CHANNELS:
-        raise BadRequest(f"channels must be a list of up to {_MOST_CHANNELS} names")
-    return list(dict.fromkeys(map(checked_channel, found)))
 
 
 def after_of(raw: str) -> int:

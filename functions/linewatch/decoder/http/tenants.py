@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from linewatch.calls import checked_name
 from linewatch.errors import Forbidden, Unauthorized
+from linewatch.names import checked_name
 from linewatch.settings import token_digest
 
 DEFAULT = "default"

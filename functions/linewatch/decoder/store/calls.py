@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, cast
 
 from linewatch import keys
-from linewatch.calls import CallEnd, CallStart, Channel, ChannelKey, EndReason
+from linewatch.calls import CallEnd, CallStart, CallUpdate, Channel, ChannelKey, EndReason
+from linewatch.decoder.store import announcement
 from linewatch.decoder.store.access import Access, answering, text, texts
 from linewatch.decoder.store.answers import AWAITED, OPEN, CallFacts, stored_of
 from linewatch.decoder.store.scripts import flat
-from linewatch.events import call_ended, call_started, partition_of, to_record
+from linewatch.events import call_ended, partition_of, to_record
 
 _SESSION_KEYS: Final = (keys.session, keys.tail, keys.taken, keys.finals)
 
@@ -27,20 +28,22 @@ class _Counted(NamedTuple):
 class Calls(Access):
     """What is known of whole calls."""
 
-    def announce(self, start: CallStart, channels: Sequence[Channel]) -> tuple[int, int]:
-        """Announce a call: (1 new, 0 known, -1 closed) and when it started."""
-        record = flat(to_record(call_started(start)))
-        answer = self._run(
-            "announce",
-            [
-                keys.call(start.tenant, start.call),
-                keys.outbox(partition_of(start.call)),
-                *(keys.QUIET, keys.CLOCK),
-            ],
-            [start.started_at_ms, keys.call_member(start.tenant, start.call)],
-            [keys.TOMBSTONE_EXPIRES_S, len(channels), *map(str, channels)],
-            record,
-        )
+    def announce(
+        self,
+        start: CallStart,
+        channels: Sequence[Channel],
+        update: CallUpdate | None = None,
+        *,
+        is_dated: bool = False,
+    ) -> tuple[int, int]:
+        """Announce a call, or tell the *update* of one that is known, if that is news.
+
+        Returns:
+            1 new, 0 known or -1 closed, and when the call started.
+        """
+        names = [keys.call(start.tenant, start.call), keys.outbox(partition_of(start.call))]
+        parts = announcement.parts(start, channels, update, is_dated=is_dated)
+        answer = self._run("announce", [*names, keys.QUIET, keys.CLOCK], parts)
         return int(answer[0]), int(answer[1])
 
     def is_known(self, tenant: str, call: str) -> bool:

@@ -18,6 +18,8 @@ from linewatch.gateway.playing.recording import Recording
 DRAIN_S: Final = 30.0
 STOP_S: Final = 1.5
 _LOOK_S: Final = 0.2
+#: What a call's id takes of its line's name, so that the moment fits in after it.
+_LINE_BYTES: Final = 220
 PAUSE_S: Final = (2.0, 10.0)
 _STAGGER_S: Final = 10.0
 _HELD_SHARE: Final = 0.5
@@ -46,7 +48,8 @@ MakeLine = Callable[[CallStart, Recording], Line]
 
 def call_id(line: str, started_at_ms: int) -> str:
     """Return the id of the call that began on *line* then: unique per call."""
-    return f"{line}-{events.at(started_at_ms):%Y%m%dT%H%M%S}{started_at_ms % 1000:03d}Z"
+    name = line.encode()[:_LINE_BYTES].decode(errors="ignore")
+    return f"{name}-{events.at(started_at_ms):%Y%m%dT%H%M%S}{started_at_ms % 1000:03d}Z"
 
 
 def play(

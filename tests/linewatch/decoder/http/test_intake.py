@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linewatch import events, payloads
-from linewatch.calls import CallStart, Channel, Chunk, Codec, End, Gap, GapReason
+from linewatch import events
+from linewatch.calls import Chunk, Codec, End, Gap, GapReason
 from linewatch.decoder.http import intake
+from linewatch.decoder.http.announcements import announcement_of
+from linewatch.decoder.http.arrival import Arrival
 from linewatch.errors import (
     BadChunk,
     BadEvent,
@@ -123,33 +125,11 @@ class TestMoment:
         """A time with any zone is read."""
         assert intake.moment_ms(raw) == STARTED_AT_MS
 
-    @pytest.mark.parametrize(
-        "raw",
-        [
-            "yesterday",
-            "2026-01-01T00:00:00",
-            "1969-12-31T23:59:59Z",
-            "0001-01-01T00:00:00+23:59",
-            "9999-12-31T23:59:59-23:59",
-            1_767_225_600,
-            [],
-            True,
-        ],
-    )
-    def test_no_time_of_a_call(self, raw):
-        """No time, none with a zone, or one no call can have started at is 400."""
+    @pytest.mark.parametrize("raw", ["yesterday", "2026-01-01T00:00:00", 1_767_225_600, [], True])
+    def test_no_time(self, raw):
+        """What is no time, or has no zone, is 400."""
         with pytest.raises(BadChunk):
             intake.moment_ms(raw)
-
-    @given(moment=st.datetimes(timezones=st.timezones()))
-    def test_events_can_be_told(self, moment):
-        """Every start that is taken is one that readers of our events take."""
-        started_at_ms, error = tried(intake.moment_ms, moment.isoformat())
-        if error:
-            assert not 1970 < moment.year < 2199
-        else:
-            start = CallStart("default", "c1", "c1", started_at_ms)
-            assert payloads.read(events.call_started(start)).started_at_ms == started_at_ms
 
 
 class TestJson:
@@ -185,10 +165,9 @@ class TestJson:
         lambda deep: intake.end_of({"stream": "s1", "seq": deep}),
         lambda deep: intake.end_of({"stream": deep, "seq": 1}),
         lambda deep: intake.gap_of({**GAP, "reason": deep}),
-        lambda deep: intake.start_of("default", {"call": deep}, NOW_MS),
-        lambda deep: intake.start_of("default", {"call": "c", "started_at": deep}, NOW_MS),
-        lambda deep: intake.start_of("default", {"call": "c", "direction": deep}, NOW_MS),
-        lambda deep: intake.channels_of({"channels": deep}),
+        lambda deep: announcement_of("default", {"call": deep}, Arrival(NOW_MS)),
+        lambda deep: announcement_of("default", {"call": "c", "started_at": deep}, Arrival(NOW_MS)),
+        lambda deep: announcement_of("default", {"call": "c", "direction": deep}, Arrival(NOW_MS)),
     ])  # fmt: skip
     def test_depth_is_no_trap(self, read):
         """A field nested as deep as JSON may be read is 400 like any other wrong one."""
@@ -238,72 +217,6 @@ def test_end_is_a_hangup():
     """An end holds its number and stream; why it ended a sender may not say."""
     read = intake.end_of({"stream": "s1", "seq": "7", "reason": "abandoned"})
     assert read == End(7, "s1")
-
-
-class TestStart:
-    """The announcement of a call."""
-
-    def test_whole_start(self):
-        """Everything that is known of a call is read."""
-        fields = {
-            "call": "c1",
-            "line": "line-1",
-            "agent": "Zoë",
-            "queue": "billing",
-            "direction": "outbound",
-            "started_at": "2026-01-01T00:00:00Z",
-        }
-        assert intake.start_of("acme", fields, NOW_MS) == CallStart(
-            "acme", "c1", "line-1", STARTED_AT_MS, "Zoë", "billing", "outbound"
-        )
-
-    def test_call_is_enough(self):
-        """Only the call's id is needed: it began now, on a line of that name."""
-        assert intake.start_of("acme", {"call": "c1"}, NOW_MS) == CallStart(
-            "acme", "c1", "c1", NOW_MS
-        )
-
-    @pytest.mark.parametrize(("name", "value"), [
-        ("call", None), ("call", "a/b"), ("call", ""), ("call", 7), ("line", "a b"), ("line", None),
-        ("agent", 7), ("agent", "x" * 129), ("queue", None), ("direction", "up"),
-        ("agent", "\ud800"), ("queue", "a\0b"), ("agent", "a\nb"),
-        ("direction", None), ("started_at", "noon"), ("started_at", 5),
-    ])  # fmt: skip
-    def test_wrong_field(self, name, value):
-        """A field that is wrong is 400."""
-        with pytest.raises(BadRequest):
-            intake.start_of("acme", {"call": "c1", name: value}, NOW_MS)
-
-    @given(fields=st.dictionaries(
-        st.sampled_from(["call", "line", "agent", "queue", "direction", "started_at", "channels"]),
-        JSON,
-    ))  # fmt: skip
-    def test_any_fields(self, fields):
-        """Whatever the fields hold, it is a start that can be told or 400."""
-        start, error = tried(intake.start_of, "acme", {"call": "c1", **fields}, NOW_MS)
-        if start:
-            assert events.to_record(events.call_started(start)).key == start.call
-        else:
-            assert error.status == 400
-        channels, error = tried(intake.channels_of, fields)
-        assert error is None or error.status == 400
-        assert channels is None or len(channels) <= 16
-
-    @pytest.mark.parametrize(("found", "channels"), [
-        ([], []), (["agent", "customer", "agent"], [Channel.AGENT, Channel.CUSTOMER]),
-        (["mixed"], [Channel.MIXED]), (["ivr", "agent-2"], [Channel("ivr"), Channel("agent-2")]),
-    ])  # fmt: skip
-    def test_channels_once_each(self, found, channels):
-        """Channels are read, each once."""
-        assert intake.channels_of({"channels": found}) == channels
-
-    @pytest.mark.parametrize(
-        "found", [None, "agent", ["Boss"], [["agent"]], [None], {"agent": 1}, ["a"] * 17]
-    )
-    def test_wrong_channels(self, found):
-        """Channels that are none are 400."""
-        with pytest.raises(BadRequest):
-            intake.channels_of({"channels": found})
 
 
 @pytest.mark.parametrize(("raw", "after"), [("-1", -1), ("0", 0), ("52240", 52_240)])

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linewatch.calls import Chunk, Codec, Gap, GapReason, checked_name
+from linewatch.calls import Chunk, Codec, Gap, GapReason
 from linewatch.decoder.http import kaldi_clients
 from linewatch.decoder.recognition.session import Checkpoint
 from linewatch.decoder.store.answers import Stored
 from linewatch.errors import BadRequest
+from linewatch.names import checked_name
 from tests.linewatch.decoder.pods import tried
 
 GOOD = {"audio": [0, -32768, 32767], "sample_rate": 8000, "do_finalize": False, "id": "phone"}

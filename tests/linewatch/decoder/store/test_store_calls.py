@@ -1,9 +1,10 @@
 """Calls on a real Redis: announced, opened, closed, and the lives of their keys."""
 
 import json
+from dataclasses import replace
 
-from linewatch import keys
-from linewatch.calls import CallStart, Channel, ChannelKey, EndReason
+from linewatch import events, keys
+from linewatch.calls import CallStart, CallUpdate, Channel, ChannelKey, EndReason
 from linewatch.decoder.store.answers import Claimed
 from tests.linewatch.decoder.pods import (
     AGENT,
@@ -116,6 +117,50 @@ class TestCalls:
         ended(store, AGENT)
         store.close("default", "c1", NOW_MS)
         assert store.announce(START, []) == (-1, 0)
+
+    def test_update_is_told_once(self, store, redis_url):
+        """What is learned of a known call is published once; a repeat changes nothing."""
+        store.announce(START, [])
+        bob = CallUpdate("default", "c1", STARTED_AT_MS + 9000, agent="Bob")
+        before = outbox(redis_url)
+        for _ in range(3):
+            assert store.announce(START, [], bob) == (0, STARTED_AT_MS)
+        assert told(redis_url, "updated") == [
+            (events.CALL_UPDATED, "/tenants/default/calls/c1", events.call_updated(bob).get_id())
+        ]
+        store.announce(START, [], replace(bob, at_ms=bob.at_ms + 5000))
+        assert len(outbox(redis_url)) == len(before) + 1
+
+    def test_dated_update_is_news(self, store, redis_url):
+        """The same word of a later moment is published where its sender dated it."""
+        store.announce(START, [])
+        for at_ms in (1000, 3000, 2000, 3000):
+            told_at = CallUpdate("default", "c1", STARTED_AT_MS + at_ms, agent="Bob")
+            store.announce(START, [], told_at, is_dated=True)
+        assert len(told(redis_url, "updated")) == 2
+
+    def test_late_update_is_told(self, store, redis_url):
+        """A word that is older than what is known is published too, and once."""
+        store.announce(START, [])
+        for at_ms, agent in ((3000, "Bob"), (1000, "Ann"), (1000, "Ann"), (3000, "Bob")):
+            word = CallUpdate("default", "c1", STARTED_AT_MS + at_ms, agent=agent)
+            store.announce(START, [], word, is_dated=True)
+        assert len(told(redis_url, "updated")) == 2
+
+    def test_announced_after_audio(self, store, redis_url):
+        """The announcement of a call that audio made is an update of it."""
+        opened(store, AGENT)
+        word = CallUpdate("default", "c1", NOW_MS, line="Sales 1", channels=(Channel.AGENT,))
+        assert store.announce(START, [Channel.AGENT], word) == (0, STARTED_AT_MS)
+        assert [kind for kind, *_ in told(redis_url)] == [events.CALL_STARTED, events.CALL_UPDATED]
+
+    def test_ended_call_is_not_updated(self, store, redis_url):
+        """Nothing more is told of a call that ended."""
+        ended(store, AGENT)
+        store.close("default", "c1", NOW_MS)
+        before = outbox(redis_url)
+        assert store.announce(START, [], CallUpdate("default", "c1", 5, agent="Bob")) == (-1, 0)
+        assert outbox(redis_url) == before
 
     def test_open_channels(self, store):
         """Channels that were opened or announced, and have not ended, are the call's."""
