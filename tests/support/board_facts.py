@@ -24,6 +24,7 @@ TENANT = "default"
 CALL = "call-1"
 STARTED_AT_MS = 1_700_000_000_000
 AGENT, CUSTOMER, MIXED = Channel.AGENT, Channel.CUSTOMER, Channel.MIXED
+SECOND = Channel("agent-2")
 WORDS = ["hello there", "i want a refund", "get me the supervisor", "that is fine", ""]
 
 
@@ -120,8 +121,9 @@ _updates = st.builds(
 
 @st.composite
 def calls(draw):
-    """All facts of one call: two channels, gaps, updates, perhaps a start and an end."""
+    """All facts of one call: two or three channels, gaps, updates, perhaps a start and an end."""
     said = draw(_utterances(AGENT)) + draw(_utterances(CUSTOMER))
+    said += draw(_utterances(SECOND)) if draw(st.booleans()) else []
     starts = draw(st.lists(st.integers(0, 90_000), max_size=2, unique=True))
     unheard = [
         gap(at_ms, at_ms + 1500, draw(st.sampled_from([AGENT, CUSTOMER]))) for at_ms in starts

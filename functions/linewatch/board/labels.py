@@ -43,10 +43,10 @@ def kept(updates: Iterable[CallUpdate]) -> tuple[CallUpdate, ...]:
     However many there were, few are kept; which ones does not depend on the order they came in.
     """
     told = set(updates)
-    words = {field: _words(told, field)[:KEPT_WORDS] for each in told for field in each.words}
+    words = {field: _words(told, field)[:KEPT_WORDS] for each in told for field in _said(each)}
 
     def counts(update: CallUpdate) -> bool:
-        said = update.words.items()
+        said = _said(update).items()
         return any((update.at_ms, text) in words[field] for field, text in said)
 
     return tuple(sorted(filter(counts, told), key=astuple))
@@ -61,9 +61,14 @@ def _of_start(start: CallStart | None) -> Sequence[CallUpdate]:
     return (said,)
 
 
+def _said(update: CallUpdate) -> dict[str, str]:
+    """Return what *update* says; that it came, where it says nothing."""
+    return update.words or {"": ""}
+
+
 def _words(told: Iterable[CallUpdate], field: str) -> list[_Word]:
     """Return what was said of *field*, the last first."""
-    found = {(each.at_ms, each.words[field]) for each in told if field in each.words}
+    found = {(each.at_ms, _said(each)[field]) for each in told if field in _said(each)}
     return sorted(found, reverse=True)
 
 

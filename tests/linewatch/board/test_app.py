@@ -19,7 +19,7 @@ from linewatch.calls import Alert, Severity, Utterance
 from linewatch.sending.outlet import Outlet
 from linewatch.sending.sink import Sink
 from linewatch.tracing.spans import child_of, traceparent_of
-from tests.support.board_facts import CALL, TENANT, end, gap, score, start
+from tests.support.board_facts import CALL, TENANT, end, gap, score, start, update
 from tests.support.event_sink import EventSink
 from tests.support.tracer import ListTracer
 
@@ -87,6 +87,14 @@ def test_listed_consumers_are_shown(redis_url, board):
         assert _post(http, events.utterance_scored(told)).status_code == 204
     (row,) = board.snapshot(TENANT).rows
     assert (row.polarity, row.consumer, row.utterances) == (0.5, "sentiment", 1)
+
+
+def test_update_is_taken(http, board):
+    """An update of a call changes its row."""
+    _post(http, events.call_started(start(agent="Ann")))
+    assert _post(http, events.call_updated(update(5000, agent="Bob"))).status_code == 204
+    (row,) = board.snapshot(TENANT).rows
+    assert (row.agent, row.agents_before) == ("Bob", ("Ann",))
 
 
 def test_structured_event_is_taken(http, board):
