@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from redis import ConnectionError as Lost
 from redis import Redis
 from redis import TimeoutError as Late
 from redis.exceptions import NoScriptError, RedisError
@@ -88,3 +89,20 @@ class Scripts:
             yield connection
         finally:
             self._idle.append(connection)
+
+
+def _taken(idle: list[Any]) -> Any:  # noqa: ANN401 - see above
+    """Take the connection used last out of *idle*, none if there is none."""
+    try:
+        return idle.pop()
+    except IndexError:
+        # Asked before, it might be gone by now: other threads take some too.
+        return None
+
+
+def _is_stale(connection: Any) -> bool:  # noqa: ANN401 - see above
+    """Tell whether there is something to read where nothing was asked, or the end."""
+    try:
+        return bool(connection.can_read())
+    except (Lost, OSError):
+        return True
