@@ -30,7 +30,7 @@ OWNERS = {
     "redis": {
         "functions/linewatch/decoder/store/durability.py",
         "functions/linewatch/decoder/store/scripts.py",
-        "functions/linewatch/decoder/store/store.py",
+        "functions/linewatch/decoder/store/access.py",
         "functions/linewatch/decoder/outbox/relay.py",
         "functions/linewatch/board/store.py",
         "functions/linewatch/eventlog/redis.py",

@@ -14,7 +14,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from linewatch import moments
-from linewatch.errors import BadEvent
+from linewatch.errors import BadEvent, in_batch
 
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2}){8,}|(?:[0-9A-F]{2}){8,}")
 #: What the SDK and the standard library raise at what they cannot read.
@@ -127,3 +127,23 @@ def _decoded(text: object) -> bytes:
 
 def _messages(error: CloudEventValidationError) -> str:
     return "; ".join(sorted(str(each) for many in error.errors.values() for each in many))
+
+
+def batch(body: bytes) -> list[CloudEvent]:
+    """Read ``application/cloudevents-batch+json``.
+
+    Raises:
+        BadEvent: the body is no JSON array of CloudEvents; it names the first that is none.
+    """
+    try:
+        items = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadEvent("the batch is not valid JSON: send a JSON array of CloudEvents") from error
+    if not isinstance(items, list):
+        raise BadEvent("a batch must be a JSON array of CloudEvents")
+    return [_of_batch(index, item) for index, item in enumerate(items)]
+
+
+def _of_batch(index: int, item: object) -> CloudEvent:
+    with in_batch(index):
+        return read(lambda: structured(item))

@@ -34,7 +34,8 @@ from linewatch.calls import (
     Utterance,
     call_source,
 )
-from linewatch.errors import BadEvent, in_batch
+from linewatch.errors import BadEvent
+from linewatch.trace_context import trace_parent
 
 CALL_STARTED: Final = "linewatch.call.started.v1"
 AUDIO_CHUNK: Final = "linewatch.audio.chunk.v1"
@@ -78,13 +79,6 @@ def at(milliseconds: int) -> datetime:
 def at_ms(moment: datetime) -> int:
     """Return *moment* as milliseconds since 1970."""
     return round((moment - _EPOCH) / timedelta(milliseconds=1))
-
-
-def trace_parent(tenant: str, call: str, source: str, event_id: str) -> str:
-    """Return a W3C trace context: one trace a call, one span an event."""
-    trace = sha256(f"{tenant}/{call}".encode()).hexdigest()[:32]
-    span = sha256(f"{source} {event_id}".encode()).hexdigest()[:16]
-    return f"00-{trace}-{span}-01"
 
 
 def _event(
@@ -389,23 +383,3 @@ def from_record(record: Record) -> CloudEvent:
     as_sent = partial(envelopes.as_sent, time=time)
     message = kafka.KafkaMessage(headers, record.key or None, record.value)
     return envelopes.read(lambda: kafka.from_binary(message, _FORMAT, as_sent))
-
-
-def batch_from_http(body: bytes) -> list[CloudEvent]:
-    """Read ``application/cloudevents-batch+json``.
-
-    Raises:
-        BadEvent: the body is no JSON array of CloudEvents; it names the first that is none.
-    """
-    try:
-        items = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BadEvent("the batch is not valid JSON: send a JSON array of CloudEvents") from error
-    if not isinstance(items, list):
-        raise BadEvent("a batch must be a JSON array of CloudEvents")
-    return [_of_batch(index, item) for index, item in enumerate(items)]
-
-
-def _of_batch(index: int, item: object) -> CloudEvent:
-    with in_batch(index):
-        return envelopes.read(lambda: envelopes.structured(item))

@@ -15,6 +15,7 @@ from linewatch.sending.sink import Sink
 from linewatch.sentiment import app as sentiment_app
 from linewatch.sentiment import warmup
 from linewatch.serving.function import routed
+from linewatch.trace_context import trace_parent
 from linewatch.tracing import otlp
 from linewatch.tracing.otlp import Otlp
 from tests.linewatch.decoder.pods import AGENT, START, Pod
@@ -86,7 +87,7 @@ def test_road_is_one_trace(kept, redis_url):
         "board": "linewatch-board",
         "alert": "linewatch-board",
     }
-    ids = events.trace_parent("default", "c9", said.key.source, "0-final").split("-")
+    ids = trace_parent("default", "c9", said.key.source, "0-final").split("-")
     assert {span.trace_id.hex() for span in spans.values()} == {ids[1]}
     assert spans["score"].parent_span_id.hex() == ids[2]
     assert spans["board"].parent_span_id == spans["score"].span_id
@@ -102,7 +103,7 @@ def test_chunks_begin_the_trace(kept, redis_url):
     finals = _decoded(Pod(redis_url), kept.url)
     assert finals
     ids = {
-        events.trace_parent("default", "c1", AGENT.source, f"{final['first_sample']}-final")
+        trace_parent("default", "c1", AGENT.source, f"{final['first_sample']}-final")
         for final in finals
     }
     told = {f"00-{span.trace_id.hex()}-{span.span_id.hex()}-01" for _, span in kept.spans}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linewatch import events
+from linewatch import envelopes, events
 from linewatch.calls import (
     Alert,
     CallEnd,
@@ -26,6 +26,7 @@ from linewatch.calls import (
 )
 from linewatch.errors import BadEvent
 from linewatch.events import PARTITIONS, TOPICS, Record
+from linewatch.trace_context import trace_parent
 from tests.support import values
 
 _KEY = ChannelKey.of("acme", "call-1", "agent")
@@ -117,9 +118,9 @@ def test_extensions_are_complete(value):
 
 def test_trace_is_the_calls():
     """Events of one call share a trace and differ in their span; another call has its own."""
-    first = events.trace_parent("t", "call-1", "/a", "1")
-    second = events.trace_parent("t", "call-1", "/a", "2")
-    other = events.trace_parent("t", "call-2", "/a", "1")
+    first = trace_parent("t", "call-1", "/a", "1")
+    second = trace_parent("t", "call-1", "/a", "2")
+    other = trace_parent("t", "call-2", "/a", "1")
     assert first[:35] == second[:35]
     assert first[36:] != second[36:]
     assert other[:35] != first[:35]
@@ -245,16 +246,16 @@ def test_any_request_is_judged(headers, body):
 def test_batch_is_read():
     """A batch is a JSON array of events."""
     item = {"specversion": "1.0", "id": "1", "source": "/x", "type": "t", "data": [1]}
-    first, second = events.batch_from_http(json.dumps([item, {**item, "id": "2"}]).encode())
+    first, second = envelopes.batch(json.dumps([item, {**item, "id": "2"}]).encode())
     assert (first.get_id(), second.get_id(), second.get_data()) == ("1", "2", [1])
-    assert events.batch_from_http(b"[]") == []
+    assert envelopes.batch(b"[]") == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b"[null]", b'[{"id":"1"}]', b"[" * 100_000])
 def test_bad_batch_is_refused(body):
     """A batch that is no array, or holds what is no event, is a BadEvent."""
     with pytest.raises(BadEvent):
-        events.batch_from_http(body)
+        envelopes.batch(body)
 
 
 def test_timestamps_end_in_z():

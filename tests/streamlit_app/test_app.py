@@ -157,7 +157,7 @@ def test_wrong_setting_is_named(board, page, monkeypatch, name, value):
     page.run()
 
     assert not page.exception
-    assert page.error[0].value.startswith(f"{name}=")
+    assert page.error[0].value.startswith(f"{name}: ")
 
 
 def test_tenants_see_their_own(board, page, monkeypatch):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import resources
@@ -25,19 +25,16 @@ from redis.retry import Retry
 from linewatch import keys
 from linewatch.board import encoding, health, rules, summary
 from linewatch.board.alerts import raised
+from linewatch.board.detail import queue_of, said_of, unheard_of
 from linewatch.board.encoding import Fact
 from linewatch.board.facts import CallFacts, name_of
 from linewatch.board.fold import Terms
-from linewatch.board.holes import Holes
 from linewatch.board.kept import VERSION, Change, Kept, packed, part_of
 from linewatch.board.rows import (
-    AlertRow,
     CallDetail,
     CallRow,
     Health,
-    Said,
     Snapshot,
-    Unheard,
 )
 from linewatch.board.rules import Rule
 from linewatch.board.scores import ANYBODY, Shown
@@ -175,7 +172,7 @@ class Board:
         shown = {call for call, expires_ms in expiries if expires_ms > now_ms} & texts.keys()
         read = {call: _row(texts[call], lags.get(call)) for call in order if call in shown}
         rows = {call: row for call, row in read.items() if row}
-        queue, unread = _queue(rows, alerts)
+        queue, unread = queue_of(rows, alerts)
         return Snapshot(
             taken_at_ms=now_ms,
             newest_at_ms=int(newest) if newest else None,
@@ -203,10 +200,10 @@ class Board:
         facts = CallFacts.of(kept.values(), kept.shown)
         holding = kept.alerts.keys() & row.rules
         name = encoded(call)
-        queue, _ = _queue({name: row}, {f"{name}|{rule}": kept.alerts[rule] for rule in holding})
+        queue, _ = queue_of({name: row}, {f"{name}|{rule}": kept.alerts[rule] for rule in holding})
         spoken = self._partials(tenant, call, sorted({*_USUAL, *map(Channel, channels)}))
-        said, others = _said(facts.scores), _said(facts.others)
-        return CallDetail(row, said, _unheard(facts), queue, spoken, others)
+        said, others = said_of(facts.scores), said_of(facts.others)
+        return CallDetail(row, said, unheard_of(facts), queue, spoken, others)
 
     def _read(self, ask: Callable[[Any], None]) -> list[Any]:
         """Return the answers to what *ask* asks, all of one moment.
@@ -349,65 +346,10 @@ def _first_ms(streams: Iterable[Sequence[tuple[str, object]]]) -> int:
     return min((int(name.partition("-")[0]) for name in names), default=0)
 
 
-def _queue(
-    rows: Mapping[str, CallRow], alerts: Mapping[str, str]
-) -> tuple[tuple[AlertRow, ...], tuple[str, ...]]:
-    """The alerts of *rows*, worst first, then oldest first; those of one moment by their call.
-
-    And the names of those that cannot be read.
-    """
-    known = {name: name.partition("|")[0] for name in sorted(alerts)}
-    read = {
-        name: encoding.loads_raised(alerts[name]) for name, call in known.items() if call in rows
-    }
-    found = [_alert_row(rows[known[name]], *raised) for name, raised in read.items() if raised]
-    unread = tuple(name for name, raised in read.items() if not raised)
-    return tuple(sorted(found, key=_urgency)), unread
-
-
-def _urgency(alert: AlertRow) -> tuple[int, int, str, str]:
-    return -rules.WEIGHTS[alert.severity], alert.raised_at_ms, alert.call, alert.rule
-
-
-def _alert_row(row: CallRow, raised_at_ms: int, alert: Alert) -> AlertRow:
-    return AlertRow(
-        tenant=row.tenant,
-        call=row.call,
-        line=row.line,
-        rule=alert.rule,
-        severity=alert.severity,
-        reason=alert.reason,
-        raised_at_ms=raised_at_ms,
-    )
-
-
 def _as_raised(kept: Kept, alert: Alert) -> Alert:
     """The alert as it was raised first: its event must be the same bytes each time it is sent."""
     found = encoding.loads_raised(kept.alerts.get(alert.rule, ""))
     return found[1] if found else alert
-
-
-def _said(scores: Sequence[Score]) -> tuple[Said, ...]:
-    return tuple(
-        Said(
-            channel=score.key.channel,
-            first_sample=score.first_sample,
-            start_ms=score.start_ms,
-            end_ms=score.end_ms,
-            text=score.text,
-            polarity=score.polarity,
-            nouns=score.nouns,
-            consumer=score.consumer,
-            scorer_version=score.scorer_version,
-        )
-        for score in scores
-    )
-
-
-def _unheard(facts: CallFacts) -> tuple[Unheard, ...]:
-    spans = Holes.of(facts.gaps).spans()
-    found = (Unheard(channel, begin, end, reason) for channel, reason, begin, end in spans)
-    return tuple(sorted(found, key=lambda each: (each.start_ms, each.end_ms, each.channel)))
 
 
 def _hours(left_ms: int) -> str:

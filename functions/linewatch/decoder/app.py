@@ -22,6 +22,7 @@ from linewatch import __version__, errors
 from linewatch.calls import CallStart, Channel, ChannelKey, End, Step
 from linewatch.decoder.http import intake, kaldi_clients
 from linewatch.decoder.http.announcements import Announcement, announcement_of
+from linewatch.decoder.http.answers import handed_back, json_of, reply_of
 from linewatch.decoder.http.producer_events import Deed, Ending, HeardOn, deeds_of, events_of
 from linewatch.decoder.http.request import Request
 from linewatch.decoder.ownership.cookies import COOKIE, COOKIE_AGE_S, FORWARD_HEADER, Hint
@@ -87,7 +88,7 @@ class Routes:
             if not self._service.store.end_unheard(key):
                 raise
         self._service.store.close(key.tenant, key.call, self._service.now_ms())
-        return _reply(Reply(end.seq + 1, 0))
+        return reply_of(Reply(end.seq + 1, 0))
 
     def _start(self, key: ChannelKey, heard: intake.Heard) -> CallStart:
         arrival = self._service.arrival().of_start(heard.chunk)
@@ -114,8 +115,8 @@ class Routes:
         with self._service.metrics.reply_s.time():
             found = self._service.road.travel(passage)
         if isinstance(found, Answer):
-            return _handed_back(found)
-        return self._with_cookie(_reply(found), request, key, hint)
+            return handed_back(found)
+        return self._with_cookie(reply_of(found), request, key, hint)
 
     # -- calls ------------------------------------------------------------------------
 
@@ -134,7 +135,7 @@ class Routes:
         if state < 0:
             raise errors.CallEnded("this call has ended: a new call needs a new id")
         told = {"call": said.start.call, "started_at_ms": started_at_ms}
-        return _json(told, 201 if state else 200)
+        return json_of(told, 201 if state else 200)
 
     def channel(self, request: Request, call: str, channel: str) -> Response:
         """Tell where a channel stands, so that a sender can go on there."""
@@ -142,7 +143,7 @@ class Routes:
         stored = self._service.store.peek(key)
         if stored is None:
             raise errors.NotFound("this channel is not known: send its audio first")
-        return _json(
+        return json_of(
             {
                 "stream": stored.stream,
                 "next_seq": stored.next_seq,
@@ -161,7 +162,7 @@ class Routes:
         for index, deed in enumerate(deeds_of(found, tenant, self._service.arrival())):
             with errors.in_batch(index, index, of=len(found)):
                 results.append(self._done(deed, headers))
-        return _json({"results": results})
+        return json_of({"results": results})
 
     def _done(self, deed: Deed, headers: Mapping[str, str]) -> dict[str, Any]:
         if isinstance(deed, Announcement):
@@ -227,7 +228,7 @@ class Routes:
         replies = [self._inner(key, step, request.headers, start) for step in steps]
         finals = [final for reply in replies for final in reply["finals"]]
         partial = replies[-1]["partial"] if replies else ""
-        return _json(kaldi_clients.answer(finals, partial, final=wish.finalize))
+        return json_of(kaldi_clients.answer(finals, partial, final=wish.finalize))
 
     def _meant(self, tenant: str, alias: str, new: str) -> tuple[ChannelKey, Stored | None]:
         """Return the channel that a client means; a *new* call's if its last one ended."""
@@ -246,7 +247,7 @@ class Routes:
         """Tell what this is and what its words depend on."""
         model = self._service.recognizers
         facts = {"digest": model.digest, **model.profile}
-        return _json(
+        return json_of(
             {
                 "service": "linewatch decoder",
                 "version": __version__,
@@ -258,13 +259,13 @@ class Routes:
 
     def alive(self, _: Request) -> Response:
         """Answer probes: the model is loaded before the first request is taken."""
-        return _json({"status": "ok"})
+        return json_of({"status": "ok"})
 
     def ready(self, _: Request) -> Response:
         """Answer probes: a Redis that is away comes back, one that refuses us needs somebody."""
         if self._service.pod.refusal:
             raise errors.StoreRefused(self._service.pod.refusal)
-        return _json({"status": "ok"})
+        return json_of({"status": "ok"})
 
     def api(self, _: Request) -> Response:
         """Tell what can be requested here, as OpenAPI."""
@@ -315,25 +316,6 @@ class Routes:
 @lru_cache(maxsize=1)
 def _openapi() -> bytes:
     return Path(__file__).with_name("openapi.json").read_bytes()
-
-
-def _json(members: Mapping[str, Any], status: int = 200) -> Response:
-    return Response(json.dumps(members), status, content_type=_JSON)
-
-
-def _reply(reply: Reply) -> Response:
-    return _json(
-        {
-            "next_seq": reply.next_seq,
-            "next_position": reply.next_position,
-            "partial": reply.partial,
-            "finals": reply.finals,
-        }
-    )
-
-
-def _handed_back(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, answer.headers)
 
 
 def _on_error(error: Exception) -> Response:

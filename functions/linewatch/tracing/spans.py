@@ -2,7 +2,7 @@
 
 A span's ids are those of the ``traceparent`` of the event that the work led to.
 So whoever takes an event knows its parent without being told, and a call's trace
-is found from the call's id (`events.trace_parent`). Spans carry times and
+is found from the call's id (`linewatch.trace_context`). Spans carry times and
 positions, never words, names or ids of calls.
 """
 

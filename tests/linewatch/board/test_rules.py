@@ -214,12 +214,10 @@ def test_rule_without_find_is_refused():
 
 @given(calls(), st.data())
 def test_score_takes_nothing_back(facts, data):
-    """What is raised while a score or the end is missing is still raised when it is there.
-
-    A call that came back is another matter: its last silence goes on, or is over.
-    """
+    """What is raised while a score or the end is missing is still raised when it is there."""
     late = data.draw(st.sampled_from(facts))
     rest = [each for each in facts if each is not late]
+    # A call that came back is another matter: its last silence goes on, or is over.
     if not rest or isinstance(late, Missing | CallResumed):
         return
     before = {alert.rule for alert in _raised(*rest)}

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cloudevents.core.v1.event import CloudEvent
 
-from linewatch import events
+from linewatch import envelopes, events
 from linewatch.calls import ChannelKey, EndReason
 from linewatch.decoder.http.announcements import Announcement, announcement_of
 from linewatch.decoder.http.arrival import Arrival
@@ -47,7 +47,7 @@ def events_of(content_type: str, headers: Mapping[str, str], body: bytes) -> lis
         BadEvent: it is none.
     """
     if content_type.split(";", maxsplit=1)[0].strip().lower() == BATCH:
-        return events.batch_from_http(body)
+        return envelopes.batch(body)
     return [events.from_http(headers, body)]
 
 

@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
-from linewatch import events
 from linewatch.calls import End, Gap, GapReason
 from linewatch.decoder.ownership.live import SessionDecoder
 from linewatch.decoder.ownership.watchdog import Watchdog
 from linewatch.decoder.store.answers import Claimed
 from linewatch.errors import SessionMoved
+from linewatch.trace_context import trace_parent
 from tests.linewatch.decoder.pods import (
     AGENT,
     START,
@@ -106,7 +106,7 @@ class TestHear:
         claim = opened(pod, steps)
         pod.decoding.hear(pod.decoding.restore(AGENT, claim.stored, ()), steps)
         assert told_to.told == [
-            ("utterance", events.trace_parent("default", "c1", AGENT.source, name), "")
+            ("utterance", trace_parent("default", "c1", AGENT.source, name), "")
             for _, _, name in told(redis_url, "final")
         ]
         assert all(span.began_ns >= 1 and not span.attributes for span in told_to.spans)
