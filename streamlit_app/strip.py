@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Final
 
 from linewatch.board.rows import CallRow, Snapshot
+from streamlit_app import names
 from streamlit_app.view import (
     NONE,
     TALKING_MS,
@@ -78,7 +79,9 @@ def _longest_kpi(live: list[CallRow], now_ms: int) -> Kpi:
     if not live:
         return Kpi("Longest call", NONE, "no live call")
     longest = max(live, key=lambda row: duration_ms(row, now_ms))
-    note = " · ".join(isolated(part) for part in (longest.line, longest.agent) if part)
+    named = names.of_calls({row.call: row.line or row.call for row in live})[longest.call]
+    agent = names.short(row.agent for row in live)[longest.agent]
+    note = " · ".join(isolated(part) for part in (named.label, named.hint, agent) if part)
     return Kpi("Longest call", clock(duration_ms(longest, now_ms)), note)
 
 
@@ -114,7 +117,9 @@ def warnings(snapshot: Snapshot, stuck_s: float) -> tuple[str, ...]:
     if late:
         found.append(f"Behind: {late}: the board shows the past.")
     if stuck_s >= STALE_AFTER_S:
-        words = f"Stale: {waiting(snapshot):,} events wait and none arrived for {stuck_s:.0f} s."
+        words = (
+            f"Stale: {waiting(snapshot):,} events wait and none arrived for {ago(1000 * stuck_s)}."
+        )
         found.append(words)
     if not health.decoders and any(row.ended_at_ms is None for row in snapshot.rows):
         found.append("No decoder is alive: live calls are not heard.")

@@ -6,8 +6,8 @@ never stands alone: a glyph and words say the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from enum import StrEnum
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 from linewatch.board.rows import AlertRow, CallRow, Snapshot
 from linewatch.calls import Channel, Severity
 from linewatch.events import at
+from streamlit_app import names
 
 WATCH_FROM: Final = 35.0
 HELP_FROM: Final = 60.0
@@ -71,7 +72,11 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class RowView:
-    """One line of the table, ready to print."""
+    """One line of the table, ready to print.
+
+    In a table *line*, *agent* and *queue* are cut where they are long and *hint* is what tells
+    its call from others of the same line; *whole_line* and *whole_agent* are not cut.
+    """
 
     call: str
     line: str
@@ -92,11 +97,14 @@ class RowView:
     consumer: str
     ended: bool
     chosen: bool
+    whole_line: str
+    whole_agent: str
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertView:
-    """One alert of the queue, ready to print."""
+    """One alert of the queue, ready to print; *line* and *hint* as in a table's `RowView`."""
 
     call: str
     rule: str
@@ -107,6 +115,8 @@ class AlertView:
     age: str
     ended: bool
     chosen: bool
+    whole_line: str
+    hint: str = ""
 
 
 _TONES: Final = (
@@ -252,6 +262,8 @@ def row_view(row: CallRow, now_ms: int, chosen: str) -> RowView:
         consumer=row.consumer or NONE,
         ended=row.ended_at_ms is not None,
         chosen=row.call == chosen,
+        whole_line=row.line or row.call,
+        whole_agent=" · ".join(filter(None, (row.agent or NONE, row.queue))),
     )
 
 
@@ -286,7 +298,25 @@ def table(snapshot: Snapshot, filters: Filters) -> tuple[RowView, ...]:
         (row for row in snapshot.rows if _matches(row, filters)),
         key=lambda row: order(row, now_ms),
     )
-    return tuple(row_view(row, now_ms, filters.chosen) for row in rows)
+    return _told_apart(row_view(row, now_ms, filters.chosen) for row in rows)
+
+
+def _told_apart(rows: Iterable[RowView]) -> tuple[RowView, ...]:
+    """Cut long labels so that no two of *rows* look alike."""
+    views = tuple(rows)
+    named = names.of_calls({each.call: each.line for each in views})
+    agents = names.short(each.agent for each in views)
+    queues = names.short(each.queue for each in views)
+    return tuple(
+        replace(
+            each,
+            line=named[each.call].label,
+            hint=named[each.call].hint,
+            agent=agents[each.agent],
+            queue=queues[each.queue],
+        )
+        for each in views
+    )
 
 
 def alert_view(alert: AlertRow, now_ms: int, ended: bool, chosen: str) -> AlertView:  # noqa: FBT001 - a fact
@@ -301,6 +331,7 @@ def alert_view(alert: AlertRow, now_ms: int, ended: bool, chosen: str) -> AlertV
         age=ago(now_ms - alert.raised_at_ms),
         ended=ended,
         chosen=alert.call == chosen,
+        whole_line=alert.line or alert.call,
     )
 
 
@@ -312,7 +343,11 @@ def alert_queue(snapshot: Snapshot, chosen: str) -> tuple[AlertView, ...]:
         key=lambda each: (each.call not in live, _URGENCY.index(each.severity), each.raised_at_ms),
     )
     now_ms = snapshot.taken_at_ms
-    return tuple(alert_view(each, now_ms, each.call not in live, chosen) for each in queue)
+    views = [alert_view(each, now_ms, each.call not in live, chosen) for each in queue]
+    named = names.of_calls({each.call: each.line for each in views})
+    return tuple(
+        replace(each, line=named[each.call].label, hint=named[each.call].hint) for each in views
+    )
 
 
 def channel_name(channel: Channel | str) -> str:

@@ -131,6 +131,14 @@ def test_rows_are_keyed_by_call():
     assert re.findall(r'<tr data-key="([^"]+)"', html) == ["call-1", "call-2"]
 
 
+def test_hint_is_printed():
+    """Where two calls have one line, row and alert print what of the call's id differs."""
+    html = page(row("call-1"), row("call-2"), alerts=[alert("call-1"), alert("call-2")])
+
+    assert html.count("line-7 <small>call-1</small>") == 2
+    assert html.count("line-7 <small>call-2</small>") == 2
+
+
 def test_zero_is_printed():
     """A quality of exactly 0 stands in the table with its words."""
     words = " ".join("".join(Seen(page(row(polarity=0.0))).words).split())

@@ -71,6 +71,17 @@ def test_stuck_board_says_stale():
 
     assert strip.warnings(board, 4.9) == ()
     assert strip.warnings(board, 5.0) == ("Stale: 7 events wait and none arrived for 5 s.",)
+    assert "none arrived for 65 min" in strip.warnings(board, 3_918.0)[0]
+
+
+def test_longest_call_is_cut_apart():
+    """The longest call has the same short name as in the table of live calls."""
+    lines = [f"support-desk-north-frankfurt-{number}" for number in (1, 2)]
+    live = [row(line, line=line, agent="") for line in lines]
+    over = row("over", line="support-desk-north-frankfurt-1", ended_at_ms=NOW_MS)
+    notes = {each.label: each.note for each in strip.kpis(snapshot(*live, over))}
+
+    assert notes["Longest call"] == view.table(snapshot(*live), view.Filters())[0].line
 
 
 def test_dead_decoders_are_told():

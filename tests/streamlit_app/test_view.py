@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from linewatch.calls import Channel, Severity
 from streamlit_app import view
+from streamlit_app.names import LABEL_CHARS
 from streamlit_app.view import Filters, Level, Sort
 from tests.support.board_views import NOW_MS, STARTED_AT_MS, alert, row, snapshot
 
@@ -206,6 +207,26 @@ def test_filters_narrow_the_table(filters, calls):
     )
 
     assert calls == shown(*rows, **filters)
+
+
+def test_long_labels_are_cut_apart():
+    """Long lines, agents and queues are cut, still differ, and stand whole beside it."""
+    site = "support-desk-north-frankfurt"
+    rows = [row(f"call-{at}", line=f"{site}-{at}", agent=f"{site}-{at}") for at in range(3)]
+    found = view.table(snapshot(*rows), Filters())
+
+    assert len({each.line for each in found}) == len({each.agent for each in found}) == 3
+    assert all(len(each.line) <= LABEL_CHARS for each in found)
+    assert (found[2].whole_line, found[2].whole_agent) == (f"{site}-2", f"{site}-2 · billing")
+
+
+def test_calls_of_one_line_differ():
+    """Rows and alerts of two calls on one line also show what of their ids differs."""
+    board = snapshot(row("call-1"), row("call-2"), alerts=[alert("call-1"), alert("call-2")])
+
+    assert {each.hint for each in view.table(board, Filters())} == {"call-1", "call-2"}
+    assert {each.hint for each in view.alert_queue(board, "")} == {"call-1", "call-2"}
+    assert view.table(snapshot(row()), Filters())[0].hint == ""
 
 
 def test_choice_follows_the_call():
