@@ -66,12 +66,19 @@ function patchChildren(old, fresh) {
 
 let pointerMovedAt = 0;
 
+const UNITS = [[7200, 3600, "h"], [120, 60, "min"], [0, 1, "s"]];
+
+function ago(seconds) {
+  const [, length, unit] = UNITS.find(([from]) => seconds >= from);
+  return `${Math.floor(seconds / length)} ${unit}`;
+}
+
 // The age goes on when the server is gone: that is when it matters.
 function grow(root) {
   const live = root.querySelector("[data-age]");
   if (!live) return;
   const age = Number(live.dataset.age) + (Date.now() - root.receivedAt) / 1000;
-  const words = age < 2 ? "less than 2 s" : `${Math.floor(age)} s`;
+  const words = age < 2 ? "less than 2 s" : ago(age);
   const stale = age >= STALE_AFTER_S;
   const set = (node, text) => node && node.textContent !== text && (node.textContent = text);
   set(root.querySelector("[data-age-words]"), words);

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import pytest
 import redis
@@ -15,6 +17,7 @@ from infra.launcher.probes import answers
 from linewatch import keys
 from linewatch.board.store import Board
 from tests.support.board_facts import score, start
+from tests.support.board_seed import seed_health
 from tests.support.screenshot import browser_path, opened
 from tests.support.source import ROOT
 from tests.support.waiting import eventually
@@ -77,6 +80,45 @@ def _board(redis_url):
     board.close()
 
 
+@pytest.fixture(name="crowd")
+def _crowd(redis_url, board):
+    """Thirty calls more: of an hour and more, with labels that differ in their last characters."""
+    now_ms = int(time.time() * 1000)
+    for number in range(30):
+        call, began_ms = f"{LONG}-{number:03}", now_ms - 3_918_000 * (number + 1)
+        # Every third has no label: its id stands there.
+        line = f"line-0001-{LONG}-{number}" if number % 3 else ""
+        announced = start(call, line=line, agent=f"agent-{LONG}-{number}", queue=LONG)
+        board.put(replace(announced, started_at_ms=began_ms))
+        for at_ms in (3_600_000, 3_610_000, 3_620_000):
+            board.put(score(at_ms // 10_000, -0.9, LONG_WORDS, call=call, started_at_ms=began_ms))
+    with redis.Redis.from_url(redis_url) as client:
+        seed_health(client)
+    return f"{LONG}-007"
+
+
+LONG = "support-desk-north-frankfurt-am-main"
+LONG_WORDS = (
+    "nobody helped me and i have been calling for hours about the same bill again and again"
+)
+#: Every block in which a duration is cut, runs into its neighbour or has to be scrolled to.
+CUT_DURATIONS = """[...document.querySelectorAll('.lw *')]
+    .filter(at => /[0-9]:[0-9][0-9]/.test(at.textContent))
+    .filter(at => at.clientWidth && at.scrollWidth > at.clientWidth)
+    .map(at => at.outerHTML.slice(0, 120))"""
+#: What is cut of a label, or has to be scrolled to.
+CUT_LABELS = """[...document.querySelectorAll('.c-line, .c-agent, .alert, .alert b, .kpi .note')]
+    .filter(at => at.clientWidth && at.scrollWidth > at.clientWidth)
+    .map(at => at.outerHTML.slice(0, 120))"""
+WIDER_THAN_THE_PAGE = """[...document.querySelectorAll('body, body *')]
+    .filter(at => at.getBoundingClientRect().right > innerWidth
+        || (getComputedStyle(at).overflowX !== 'hidden' && at.clientWidth
+            && at.scrollWidth > at.clientWidth))
+    .filter(at => !at.closest('.sr'))
+    .map(at => at.outerHTML.slice(0, 120))"""
+SHARE = """(() => {
+    const width = selector => document.querySelector(selector).getBoundingClientRect().width;
+    return width('.lw tbody .c-words') / width('.lw table') })()"""
 LOOKS = "at => [getComputedStyle(at).color, getComputedStyle(at).fontStyle]"
 ORDER = "[...document.querySelectorAll('.lw tbody tr')].map(row => row.dataset.key).join()"
 
@@ -228,6 +270,10 @@ def test_silent_server_grows_stale(url, page, board, server):
     try:
         page.wait_for_selector("[data-old]:not([hidden])")
         assert "stale" in page.inner_text(".state")
+        page.evaluate("document.querySelector('.lw').receivedAt -= 3_918_000")
+        page.wait_for_function(
+            "document.querySelector('[data-old-words]').textContent === '65 min'"
+        )
     finally:
         server.send_signal(signal.SIGCONT)
 
@@ -254,3 +300,75 @@ def test_choices_live_in_url(url, page, board):
     page.click(".detail .close")
     page.wait_for_selector(".detail", state="detached")
     assert "call=" not in page.url
+
+
+def shown(page, url, width, rows):
+    """Open *url* *width* pixels wide and wait for all *rows* of the table."""
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(url)
+    page.wait_for_function(f"document.querySelectorAll('.lw tbody tr').length === {rows}")
+
+
+@pytest.mark.parametrize("width", [1024, 1280, 1440, 1600, 1920])
+def test_last_words_keep_a_third(url, page, crowd, width):
+    """From 1024 px up the last words have a third of the table, which needs no scrolling."""
+    shown(page, url, width, 32)
+
+    assert page.evaluate(SHARE) >= 1 / 3
+    table = "document.querySelector('.lw .calls')"
+    assert page.evaluate(f"{table}.scrollWidth <= {table}.clientWidth")
+
+
+@pytest.mark.parametrize("width", [360, 768, 1024, 1280, 1600, 1920])
+def test_hours_are_never_cut(url, page, crowd, width):
+    """Durations of hours stand whole in table, detail and key figures at every width."""
+    shown(page, f"{url}?call={crowd}", width, 32)
+    page.wait_for_selector(".detail .entry")
+
+    assert page.evaluate(CUT_DURATIONS) == []
+    assert page.locator(".lw .c-time", has_text="1:05:").count() == 1
+    assert page.locator(".detail time", has_text="1:00:00").count() == 1
+
+
+@pytest.mark.parametrize("width", [360, 1024, 1280, 1600])
+def test_long_labels_differ(url, page, crowd, width):
+    """No two lines, agents or alerts look alike, though their labels are long and begin alike."""
+    shown(page, url, width, 32)
+
+    assert page.evaluate(CUT_LABELS) == []
+    for each in (".lw tbody .c-line", ".alert b"):
+        seen = page.locator(each).all_inner_texts()
+        assert len(set(seen)) == len(seen) >= 30
+    agents = page.locator(".lw tbody .c-agent").all_inner_texts()
+    assert len(set(agents)) == 31
+
+
+@pytest.mark.parametrize("width", [360, 390, 480])
+def test_phone_shows_cards(url, page, crowd, width):
+    """On a phone each call is a card as wide as the page, and nothing scrolls sideways."""
+    shown(page, url, width, 32)
+
+    assert page.evaluate(WIDER_THAN_THE_PAGE) == []
+    assert page.evaluate(SHARE) > 0.9
+    assert page.locator(".lw tbody tr").first.bounding_box()["height"] > 80
+
+
+def test_phone_shows_chosen_call(url, page, crowd):
+    """On a phone the detail of a card that was touched lies over the foot of the page."""
+    shown(page, url, 390, 32)
+    page.locator(f"tr[data-key='{crowd}'] .c-words").click()
+    page.wait_for_selector(f".detail[data-call='{crowd}']")
+
+    box = page.locator(".detail").bounding_box()
+    assert 0 < box["y"] < 800
+    assert box["y"] + box["height"] == 800
+    assert page.evaluate(WIDER_THAN_THE_PAGE) == []
+
+
+def test_table_stays_a_table(url, page, board):
+    """To a screen reader the grid of cells is still a table with headed columns and rows."""
+    for width in (390, 1280, 1600):
+        shown(page, url, width, 2)
+        assert page.get_by_role("table").get_by_role("row").count() == 3
+        assert page.get_by_role("rowheader", name="line-1").count() == 1
+        assert page.get_by_role("columnheader", name="Time").count() == 1
