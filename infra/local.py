@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -20,8 +21,17 @@ from linewatch.errors import SettingsError
 from linewatch.settings import load, one_of, path, setting, shown_url, url, whole
 
 _PORTS: Final = whole(1, 65_535)
+_PATH: Final = re.compile(r"(?:[\w.~-]+(?:/[\w.~-]+)*)?", re.ASCII)
 _BROKERS: Final = "127.0.0.1:9092"
 _INTERRUPTED: Final = 130
+
+
+def _base_path(raw: str) -> str:
+    """Return *raw* with a slash in front and none at its end, as Streamlit reads it; "" is /."""
+    path = raw.strip("/")
+    if not _PATH.fullmatch(path):
+        raise ValueError("use letters, digits and . _ ~ - between slashes")
+    return f"/{path}" if path else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,12 @@ class LocalSettings:
     activator_port: int = setting("ACTIVATOR_PORT", _PORTS, "8090", "the activator's port")
     sink_port: int = setting("SINK_PORT", _PORTS, "8091", "the sink's port")
     dashboard_port: int = setting("DASHBOARD_PORT", _PORTS, "8501", "the dashboard's port")
+    dashboard_path: str = setting(
+        "STREAMLIT_SERVER_BASE_URL_PATH",
+        _base_path,
+        "",
+        "the path that the dashboard's address ends with, as behind a reverse proxy: /board",
+    )
 
 
 def choose_ports(settings: LocalSettings, env: Mapping[str, str], say: Say) -> roles.Ports:
@@ -89,6 +105,7 @@ def site_of(settings: LocalSettings, folder: Path, env: Mapping[str, str], say: 
         lines=settings.lines,
         environment=env,
         decoder_environment=preparation.decoder_env(),
+        dashboard_path=settings.dashboard_path,
         brokers=(settings.kafka_brokers or _BROKERS) if settings.log == "kafka" else "",
     )
 
@@ -130,8 +147,7 @@ def run(env: Mapping[str, str], console: Console) -> None:
             "linewatch", f"everything is kept in REDIS_URL={shown_url(site.redis_url)}{events}"
         )
         took_s = time.monotonic() - begun_s
-        address = f"http://127.0.0.1:{site.ports.dashboard}"
-        console.say("linewatch", f"ready in {took_s:.1f} s, Ctrl-C stops it: {address}")
+        console.say("linewatch", f"ready in {took_s:.1f} s, Ctrl-C stops it: {site.dashboard_url}")
 
     Supervisor(stages, console.say, stop).run(ready)
     console.say("linewatch", "stopped")

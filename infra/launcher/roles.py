@@ -63,6 +63,13 @@ class Site:
     decoder_environment: Mapping[str, str]
     #: Kafka's addresses; none = the log is in Redis.
     brokers: str = ""
+    #: What stands before each path of the dashboard: "" or /PATH.
+    dashboard_path: str = ""
+
+    @property
+    def dashboard_url(self) -> str:
+        """The dashboard's address on this machine."""
+        return f"http://127.0.0.1:{self.ports.dashboard}{self.dashboard_path}"
 
     def role(self, name: str, *command: str, probe: probes.Probe, **settings: object) -> Role:
         """Make the role of a Python module or program run by this interpreter."""
@@ -179,7 +186,8 @@ def _dashboard(site: Site) -> Role:
         "dashboard",
         "streamlit_app",
         *(f"--server.port={site.ports.dashboard}", "--server.address=127.0.0.1"),
-        probe=probes.answers(site.ports.dashboard, "/_stcore/health"),
+        probe=probes.answers(site.ports.dashboard, f"{site.dashboard_path}/_stcore/health"),
+        STREAMLIT_SERVER_BASE_URL_PATH=site.dashboard_path,
     )
     # Streamlit prints as it stops, and stays for ever when nobody is left to read that.
     return replace(role, orphan_signal=signal.SIGKILL)

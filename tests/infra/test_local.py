@@ -63,6 +63,10 @@ def test_usual_settings():
         ),
         ({"SINK_TIMEOUT_S": "soon"}, "SINK_TIMEOUT_S: must be a number"),
         ({"LOG": "nats"}, "LOG: use one of redis, kafka"),
+        (
+            {"STREAMLIT_SERVER_BASE_URL_PATH": "/board?"},
+            "STREAMLIT_SERVER_BASE_URL_PATH: use letters, digits and . _ ~ - between slashes",
+        ),
         ({"STATE_DIR": "/dev/null/x"}, "STATE_DIR=/dev/null/x: Not a directory; choose another"),
     ],
 )
@@ -139,6 +143,18 @@ def test_log_is_chosen(folder, env, brokers):
     """LOG=kafka is the log in Kafka, at the usual address or yours; else it is Redis."""
     site = local.site_of(load(local.LocalSettings, env), folder, env, Heard().say)
     assert site.brokers == brokers
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [("", ""), ("/", ""), ("board", "/board"), ("/board/", "/board"), ("a/b-2", "/a/b-2")],
+)
+def test_address_ends_with_path(folder, given, path):
+    """The address that is printed ends with the path that the dashboard is served under."""
+    env = {"STREAMLIT_SERVER_BASE_URL_PATH": given}
+    site = local.site_of(load(local.LocalSettings, env), folder, env, Heard().say)
+
+    assert site.dashboard_url == f"http://127.0.0.1:{site.ports.dashboard}{path}"
 
 
 def test_own_redis_is_locked(folder):

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -30,18 +32,27 @@ def _port():
     return redis_server.free_port()
 
 
-@pytest.fixture(scope="module", name="server")
-def _server(redis_port, port):
-    """A real dashboard process."""
+@contextmanager
+def running(redis_port, port, **given):
+    """Run a real dashboard process."""
     env = os.environ | {
         "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
         "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}",
+        **given,
     }
     command = [sys.executable, "-m", "streamlit_app"]
     process = subprocess.Popen([*command, "--server.port", str(port)], env=env, cwd=ROOT)
-    yield process
-    process.terminate()
-    process.wait()
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="module", name="server")
+def _server(redis_port, port):
+    with running(redis_port, port) as process:
+        yield process
 
 
 @pytest.fixture(scope="module", name="url")
@@ -372,3 +383,24 @@ def test_table_stays_a_table(url, page, board):
         assert page.get_by_role("table").get_by_role("row").count() == 3
         assert page.get_by_role("rowheader", name="line-1").count() == 1
         assert page.get_by_role("columnheader", name="Time").count() == 1
+
+
+@pytest.mark.parametrize("path", ["/board", "a/b"])
+def test_page_works_under_a_path(page, board, redis_port, path):
+    """Under STREAMLIT_SERVER_BASE_URL_PATH page, sockets and links stay below that path."""
+    port, prefix = redis_server.free_port(), "/" + path.strip("/")
+    asked = []
+    with running(redis_port, port, STREAMLIT_SERVER_BASE_URL_PATH=path) as process:
+        is_up = answers(port, f"{prefix}/_stcore/health")
+        eventually(lambda: is_up() or process.poll() is not None)
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("websocket", lambda socket: asked.append(socket.url))
+        page.goto(f"http://127.0.0.1:{port}{prefix}")
+        await_order(page, "call-1", "call-2")
+        page.click("tr[data-key='call-2'] .c-line a")
+        page.wait_for_selector(".detail[data-call='call-2']")
+
+        at = f"127.0.0.1:{port}"
+        sent = {urlsplit(url) for url in [*asked, page.url] if at in url and "blob:" not in url}
+        assert {"http", "ws"} == {url.scheme for url in sent}
+        assert [url for url in sent if not f"{url.path}/".startswith(f"{prefix}/")] == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.launcher import roles
+from infra.launcher import probes, roles
 
 PORTS = roles.Ports(decoders=(1001, 1002), activator=1003, sink=1004, dashboard=1005)
 
@@ -104,6 +104,16 @@ def test_dashboard_dies_with_launcher(by_name):
     """Streamlit would outlive a killed launcher on SIGTERM; the others end by themselves."""
     killed = {name for name, role in by_name.items() if role.orphan_signal == signal.SIGKILL}
     assert killed == {"dashboard"}
+
+
+def test_dashboard_is_probed_under_its_path(monkeypatch):
+    """Under a path the dashboard is told it, and is ready when its health answers there."""
+    asked = []
+    monkeypatch.setattr(probes, "answers", lambda *where: asked.append(where))
+    found = {role.name: role for each in roles.stages(site(dashboard_path="/b")) for role in each}
+
+    assert found["dashboard"].env["STREAMLIT_SERVER_BASE_URL_PATH"] == "/b"
+    assert (PORTS.dashboard, "/b/_stcore/health") in asked
 
 
 def test_shell_does_not_leak(by_name):
