@@ -80,7 +80,7 @@ def _deploy(options: Options, cluster: Cluster, objects: Sequence[Object], tools
         say("nothing was changed")
         return 0
     deploy(cluster, objects, tools.progress)
-    say(dashboard(cluster.kubectl))
+    say(dashboard(cluster.kubectl, objects))
     return 0
 
 

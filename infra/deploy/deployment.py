@@ -13,6 +13,7 @@ from infra.manifests.objects import Object, at, every, kubectl_kind, name, title
 
 _DASHBOARD: Final = "dashboard"
 _PORT: Final = 8501
+_HEALTH: Final = "/_stcore/health"
 _SETTINGS: Final = "configmap/linewatch"
 _DRY: Final = "--dry-run=server"
 #: On every cluster, and without policies of ours.
@@ -84,12 +85,22 @@ def _moved(of: Object) -> Object:
     return {**of, "metadata": {**of["metadata"], "namespace": _ELSEWHERE}}
 
 
-def dashboard(kubectl: Kubectl) -> str:
+def dashboard(kubectl: Kubectl, objects: Sequence[Object]) -> str:
     """Return how to open the dashboard: by its Ingress, or by a forwarded port."""
+    path = _path(objects)
     for each in kubectl.objects("ingresses.networking.k8s.io"):
         for rule in at(each, "spec", "rules") or ():
             if any(at(found, "name") == _DASHBOARD for found in every(rule, "service")):
                 scheme = "https" if at(each, "spec", "tls") else "http"
-                return f"dashboard: {scheme}://{rule.get('host') or name(each)}"
+                return f"dashboard: {scheme}://{rule.get('host') or name(each)}{path}"
     forward = f"kubectl -n {kubectl.namespace} port-forward svc/{_DASHBOARD} {_PORT}:80"
-    return f"dashboard: http://127.0.0.1:{_PORT} while this runs: {forward}"
+    return f"dashboard: http://127.0.0.1:{_PORT}{path} while this runs: {forward}"
+
+
+def _path(objects: Sequence[Object]) -> str:
+    """Return what stands before each path of the dashboard, as its probes have it."""
+    for each in objects:
+        if title(each) == f"deployment/{_DASHBOARD}":
+            for probe in every(each, "readinessProbe"):
+                return str(at(probe, "httpGet", "path") or "").removesuffix(_HEALTH)
+    return ""

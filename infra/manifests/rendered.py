@@ -13,6 +13,8 @@ from infra.manifests.references import References, Served, under
 
 NAMESPACE: Final = "linewatch"
 _SETTINGS: Final = "linewatch"
+_DASHBOARD: Final = ("Deployment", "dashboard")
+_HEALTH: Final = "/_stcore/health"
 #: How the ConfigMaps that name topics end; a function may bring its own.
 _TOPICS: Final = "-topics"
 _CLUSTER_WIDE: Final = {"Namespace"}
@@ -31,6 +33,7 @@ def faults(manifests: Sequence[Manifest], served: Served) -> Iterator[str]:
     yield from _namespace_faults(manifests)
     yield from _address_faults(manifests)
     yield from _topic_faults(manifests)
+    yield from _probe_faults(manifests)
     yield from _image_faults(manifests)
     yield from _reply_faults(manifests)
     yield from References(manifests, served).faults()
@@ -60,6 +63,27 @@ def _address_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
                 f"{each}: bootstrapServers are {has}, but KAFKA_BROKERS begins with {brokers[0]}: "
                 "list components/kafka-address under transformers"
             )
+
+
+def _probe_faults(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Say which probe of the dashboard asks elsewhere than where it is served."""
+    path = str(_data(manifests, _SETTINGS).get("DASHBOARD_PATH", ""))
+    if path and (path[0] != "/" or path[-1] == "/"):
+        yield f"DASHBOARD_PATH={path}: begin it with a slash, and end it without one"
+        return
+    for each in manifests:
+        if (each.kind, each.name) == _DASHBOARD:
+            asked = {part(probe, "httpGet").get("path") for probe in _probes(each)}
+            for wrong in sorted(map(str, asked - {path + _HEALTH})):
+                yield (
+                    f"{each}: a probe asks {wrong}, but DASHBOARD_PATH is {path or 'empty'}: "
+                    "list components/dashboard-path under transformers"
+                )
+
+
+def _probes(manifest: Manifest) -> Iterator[Object]:
+    for container in manifest.containers:
+        yield from (part(container, probe) for probe in ("readinessProbe", "livenessProbe"))
 
 
 def _topic_faults(manifests: Sequence[Manifest]) -> Iterator[str]:

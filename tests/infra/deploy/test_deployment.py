@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infra.manifests.objects import title
 from tests.infra.deploy.played import deployment, made, not_ready
 
 LINES = "deployment/gateway"
@@ -37,6 +38,19 @@ def test_ingress_is_address(played):
     spec = {"tls": [{}], "rules": [rule]}
     played.objects.append(made("networking.k8s.io/v1", "Ingress", "it", spec))
     assert played.run()[1].splitlines()[-1] == "dashboard: https://calls.example.com"
+
+
+def test_address_ends_with_path(played):
+    """Where the dashboard is served under a path, the address ends with it."""
+    (board,) = [each for each in played.rendered if title(each) == "deployment/dashboard"]
+    probe = {"httpGet": {"path": "/board/_stcore/health", "port": "http"}}
+    board["spec"]["template"] = {"spec": {"containers": [{"readinessProbe": probe}]}}
+    assert "dashboard: http://127.0.0.1:8501/board while" in played.run()[1]
+
+    backend = {"service": {"name": "dashboard", "port": {"number": 80}}}
+    rule = {"host": "calls.example.com", "http": {"paths": [{"backend": backend}]}}
+    played.objects.append(made("networking.k8s.io/v1", "Ingress", "it", {"rules": [rule]}))
+    assert played.run()[1].splitlines()[-1] == "dashboard: http://calls.example.com/board"
 
 
 def test_next_stage_waits(played):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -13,11 +14,13 @@ import yaml
 from eventing import topology
 from eventing.delivery.deliverer import IN_FLIGHT
 from eventing.reconciliation import report
+from infra.manifests import checks, kustomize
 from infra.manifests.checks import ROOT
+from infra.manifests.manifest import parse
 from linewatch import events
 from linewatch.settings import token_digest, tokens
 from tests.infra.manifests.changed import BOX, BROKER, one, site
-from tests.infra.manifests.rendering import BUILD_S, rendered
+from tests.infra.manifests.rendering import BUILD_S, command, rendered
 
 pytestmark = pytest.mark.timeout(BUILD_S)
 
@@ -40,6 +43,31 @@ def _literals(name):
 def test_overlays_are_the_designs():
     """There is an overlay a use: a small cluster, production, the broker, and the box."""
     assert _OVERLAYS == ["box", "box-broker", "broker", "dev", "prod"]
+
+
+def test_dashboard_path_moves_probes(tmp_path):
+    """An overlay with DASHBOARD_PATH and the transformer has its probes below that path."""
+    setting = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "linewatch"}}
+    patch = yaml.safe_dump({**setting, "data": {"DASHBOARD_PATH": "/calls/board"}})
+    mine = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "linewatch",
+        "resources": [os.path.relpath(ROOT / "infra/overlays/dev", tmp_path)],
+        "transformers": [os.path.relpath(ROOT / "infra/components/dashboard-path", tmp_path)],
+        "patches": [{"patch": patch}],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(mine))
+    found = parse(kustomize.render(tmp_path, command()), "mine")
+
+    assert [*checks.faults(found)] == []
+    (container,) = one("Deployment", "dashboard", found).containers
+    probes = {container[each]["httpGet"]["path"] for each in ("readinessProbe", "livenessProbe")}
+    assert probes == {"/calls/board/_stcore/health"}
+    (path,) = [
+        each for each in container["env"] if each["name"] == "STREAMLIT_SERVER_BASE_URL_PATH"
+    ]
+    assert path["valueFrom"]["configMapKeyRef"] == {"name": "linewatch", "key": "DASHBOARD_PATH"}
 
 
 def test_dev_token_is_the_lines():

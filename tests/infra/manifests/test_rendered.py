@@ -12,6 +12,8 @@ from tests.infra.manifests.rendering import BUILD_S, rendered
 pytestmark = pytest.mark.timeout(BUILD_S)
 
 _IMAGE = "spec/template/spec/containers/0/image"
+_READY = "spec/template/spec/containers/0/readinessProbe/httpGet"
+_PATH = "data/DASHBOARD_PATH"
 _ENV = "spec/template/spec/containers/0/env"
 _LETTERS = "spec/delivery/deadLetterSink/uri"
 _REPLY = {"name": "REPLY", "value": "true"}
@@ -45,6 +47,16 @@ def _faults(overlay, which, path, value):
             {"calls": "12"},
             "scores is in no",
         ),
+        (
+            "dev",
+            ("Deployment", "dashboard"),
+            f"{_READY}/path",
+            "/b",
+            "dashboard: a probe asks /b, but",
+        ),
+        ("dev", ("ConfigMap", "linewatch"), _PATH, "/board", "DASHBOARD_PATH is /board: list"),
+        ("dev", ("ConfigMap", "linewatch"), _PATH, "board", "DASHBOARD_PATH=board: begin it with"),
+        ("dev", ("ConfigMap", "linewatch"), _PATH, "/b/", "DASHBOARD_PATH=/b/: begin it with"),
         ("dev", ("ksvc", "board"), "metadata/namespace", "default", "Service board: lies in def"),
         ("dev", ("Namespace", "linewatch"), "metadata/name", "other", "linewatch"),
         ("dev", ("Deployment", "gateway"), _IMAGE, "", "'' is not an image"),
