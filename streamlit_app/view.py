@@ -263,7 +263,7 @@ def row_view(row: CallRow, now_ms: int, chosen: str) -> RowView:
         ended=row.ended_at_ms is not None,
         chosen=row.call == chosen,
         whole_line=row.line or row.call,
-        whole_agent=" · ".join(filter(None, (row.agent or NONE, row.queue))),
+        whole_agent=" · ".join(map(isolated, filter(None, (row.agent or NONE, row.queue)))),
     )
 
 

@@ -135,8 +135,8 @@ def test_hint_is_printed():
     """Where two calls have one line, row and alert print what of the call's id differs."""
     html = page(row("call-1"), row("call-2"), alerts=[alert("call-1"), alert("call-2")])
 
-    assert html.count("line-7 <small>call-1</small>") == 2
-    assert html.count("line-7 <small>call-2</small>") == 2
+    assert html.count("<bdi>line-7</bdi> <small><bdi>call-1</bdi></small>") == 2
+    assert html.count("<bdi>line-7</bdi> <small><bdi>call-2</bdi></small>") == 2
 
 
 def test_zero_is_printed():

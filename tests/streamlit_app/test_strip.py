@@ -81,7 +81,8 @@ def test_longest_call_is_cut_apart():
     over = row("over", line="support-desk-north-frankfurt-1", ended_at_ms=NOW_MS)
     notes = {each.label: each.note for each in strip.kpis(snapshot(*live, over))}
 
-    assert notes["Longest call"] == view.table(snapshot(*live), view.Filters())[0].line
+    name = view.table(snapshot(*live), view.Filters())[0].line
+    assert notes["Longest call"] == f"\u2068{name}\u2069"
 
 
 def test_dead_decoders_are_told():
