@@ -217,7 +217,8 @@ def test_long_labels_are_cut_apart():
 
     assert len({each.line for each in found}) == len({each.agent for each in found}) == 3
     assert all(len(each.line) <= LABEL_CHARS for each in found)
-    assert (found[2].whole_line, found[2].whole_agent) == (f"{site}-2", f"{site}-2 · billing")
+    whole_agent = f"\u2068{site}-2\u2069 · \u2068billing\u2069"
+    assert (found[2].whole_line, found[2].whole_agent) == (f"{site}-2", whole_agent)
 
 
 def test_calls_of_one_line_differ():
