@@ -59,7 +59,10 @@ class Holes:
                 yield channel, reason, start_ms, end_ms
 
     def between(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
-        """Yield each piece from *start_ms* to *end_ms* that no hole lies in, in order."""
+        """Yield each piece from *start_ms* to *end_ms* that no hole lies in, in order.
+
+        Where nothing was sent and nothing is missing, nobody spoke: that is no hole.
+        """
         at_ms = start_ms
         for hole_ms, heard_ms in sorted(self._in(start_ms, end_ms)):
             if hole_ms > at_ms:
@@ -69,7 +72,8 @@ class Holes:
             yield at_ms, end_ms
 
     def _in(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
-        for edges in self.edges.values():
+        unheard = (edges for (_, why), edges in self.edges.items() if why is not GapReason.SILENT)
+        for edges in unheard:
             first, after = bisect_right(edges, start_ms), bisect_left(edges, end_ms)
             found = edges[first - first % 2 : after + after % 2]
             yield from zip(found[::2], found[1::2], strict=True)

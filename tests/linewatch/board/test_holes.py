@@ -75,3 +75,10 @@ def test_two_thousand_are_small():
     holes = Holes.of(gap(i * 3000, i * 3000 + 250) for i in range(2000))
     told, texts = holes.packed()
     assert (told, [len(text) for text in texts.values()]) == (2000, [21336])
+
+
+def test_silence_is_no_hole():
+    """Where nothing was sent, and nothing is missing, nobody spoke: rules may count on it."""
+    silent = replace(gap(10, 20), reason=GapReason.SILENT)
+    assert list(Holes.of([silent]).between(0, 30)) == [(0, 30)]
+    assert list(Holes.of([silent, gap(12, 14)]).between(0, 30)) == [(0, 12), (14, 30)]
