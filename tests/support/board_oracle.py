@@ -28,7 +28,7 @@ def started_at_ms(facts):
     """Return when the call began: as announced, else the earliest that is told."""
     if facts.start:
         return facts.start.started_at_ms
-    told = [each.started_at_ms for each in (*facts.heard, *filter(None, [facts.end]))]
+    told = [each.started_at_ms for each in (*facts.heard, *facts.ends)]
     return min(told or [each.at_ms for each in facts.updates])
 
 

@@ -35,6 +35,7 @@ class CallFacts:
     gaps: tuple[Missing, ...]
     others: tuple[Score, ...]
     updates: tuple[CallUpdate, ...] = ()
+    ends: tuple[CallEnd | CallResumed, ...] = ()
 
     @classmethod
     def of(cls, facts: Iterable[Fact], shown: Shown = ANYBODY) -> CallFacts:
@@ -62,6 +63,7 @@ class CallFacts:
             gaps=tuple(sorted((v for v in values if isinstance(v, Missing)), key=_spoken_order)),
             others=tuple(each for each in scores if id(each) not in chosen),
             updates=updates_of(values),
+            ends=ends_of(values),
         )
 
     @property
@@ -102,6 +104,12 @@ def with_fact(known: Sequence[Fact], fact: Fact) -> tuple[Fact, ...]:
     same = [each for each in known if _teller(each) == _teller(fact) and each != fact]
     stands = max((*same, fact), key=astuple) if same else fact
     return tuple(sorted((*others, stands), key=_teller))
+
+
+def ends_of(facts: Iterable[Fact]) -> tuple[CallEnd | CallResumed, ...]:
+    """Return those of *facts* that end the call or take its end back, by generation."""
+    ends = [each for each in facts if isinstance(each, CallEnd | CallResumed)]
+    return tuple(sorted(ends, key=_teller))
 
 
 def end_of(facts: Iterable[Fact]) -> CallEnd | None:

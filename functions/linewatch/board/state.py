@@ -6,12 +6,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from linewatch.board.encoding import Fact
-from linewatch.board.facts import channels_of, end_of, updates_of
+from linewatch.board.facts import channels_of, end_of, ends_of, updates_of
 from linewatch.board.fold import Fold, Last, Terms
 from linewatch.board.holes import Holes
 from linewatch.board.silence import Silences
 from linewatch.board.totals import Totals
-from linewatch.calls import CallEnd, CallResumed, CallStart, CallUpdate, Channel
+from linewatch.calls import CallEnd, CallStart, CallUpdate, Channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,10 @@ class CallState:
         start = next((each for each in edges if isinstance(each, CallStart)), None)
         end = end_of(edges)
         totals = fold.whole(terms)
-        ends = [each for each in edges if isinstance(each, CallEnd | CallResumed)]
         return cls(
             *(*name, start, end, totals, fold.holes, fold.heard, fold.began_at_ms, fold.last),
             updates=updates_of(edges),
-            started_at_ms_told=tuple(each.started_at_ms for each in ends),
+            started_at_ms_told=tuple(each.started_at_ms for each in ends_of(edges)),
         )
 
     @property
