@@ -57,6 +57,7 @@ OWNERS = {
     "streamlit": {"streamlit_app/app.py", "streamlit_app/__main__.py"},
     "flask": APPS
     | {
+        "functions/linewatch/decoder/http/answers.py",
         "functions/linewatch/serving/function.py",
         "eventing/sink.py",
         "eventing/deadletters.py",

@@ -101,7 +101,7 @@ def of_members(names: Iterable[str]) -> list[ChannelKey]:
     """Read what `member` wrote; a channel that only newer code knows is left to it."""
     found = []
     for name in names:
-        with suppress(BadName, TypeError):
+        with suppress(BadName, ValueError):
             found.append(of_member(name))
     return found
 

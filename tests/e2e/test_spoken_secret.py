@@ -28,7 +28,7 @@ SAID = f"my card is {NUMBER} and my name is {NAME}"
 CALL = "canary-1"
 #: One of a tenant, however many calls: their entries are cleared once due.
 SHARED = re.compile(
-    r"(log:.*|logs|outbox:[0-9]+|pods|board:default:(calls|rows|alerts|expiries|newest|lags))"
+    r"(log:.*|logs|clock|quiet|outbox:[0-9]+|pods|board:default:(calls|rows|alerts|expiries|newest|lags))"
 )
 
 

@@ -45,8 +45,8 @@ def _name(kind: str) -> Callable[[str], str]:
 def _line(raw: str) -> str:
     try:
         return checked_label("line", raw)
-    except LinewatchError as error:
-        raise ValueError(error.detail) from error
+    except LinewatchError:
+        raise ValueError("use up to 128 characters that can be shown") from None
 
 
 def _folder(raw: str) -> Path:
