@@ -61,20 +61,20 @@ class _Store(stores.Store):
         except RedisError as error:
             raise StoreUnavailable("injected: Redis does not answer") from error
 
-    def commit(self, key, epoch, step):
+    def commit(self, key, epoch, step, **options):
         """See `Store`."""
         self.points.reach("before-commit", keys.member(key))
-        receipt = super().commit(key, epoch, step)
+        receipt = super().commit(key, epoch, step, **options)
         if receipt.state is Committed.MOVED:
             self.points.rejected("commit")
         if receipt.state is Committed.ACCEPTED:
             self.points.reach("committed", keys.member(key))
         return receipt
 
-    def pass_edge(self, key, epoch, edge, end_reason=""):
+    def pass_edge(self, key, epoch, edge, end_reason="", **options):
         """See `Store`."""
         self.points.reach("decoded", keys.member(key))
-        ours = super().pass_edge(key, epoch, edge, end_reason)
+        ours = super().pass_edge(key, epoch, edge, end_reason, **options)
         if not ours:
             self.points.rejected("edge")
         return ours
