@@ -14,10 +14,13 @@ _CUTS = {
     "commit": (
         ("if found[1] ~= epoch then return {'moved', 0, 0, 0} end\n", ""),
         ("if last < next_seq and stream == known then\n", "if false then\n"),
-        ("if found[6] ~= '' then return answer('ended') end\n", ""),
+        ("if ended ~= '' and not comes_back then return answer('ended') end\n", ""),
         ("if seq ~= next_seq then return answer('gap') end\n", ""),
         (
-            "if position >= 0 and position < next_position then return answer('position') end\n",
+            (
+                "if position >= 0 and position < next_position - tonumber(found[7])"
+                " then return answer('position') end\n"
+            ),
             "",
         ),
     ),
