@@ -23,6 +23,8 @@ from tests.support.waiting import eventually
 #: Records that wait when Redis gets full, beside those of the calls.
 WAITING = 2000
 MOST_PUBLISHES = 1.05
+#: Each record once more at the most, where a broker came back amid them.
+MOST_REPEATS = 2.0
 EMPTY_AIM_S = 5.0
 PATIENCE_S = 60
 #: Redis stays full for so long, so that what is published again and again shows.
@@ -89,18 +91,27 @@ def _published(broker):
     )
 
 
+def _times(published, name):
+    """Return how often a record of the part *name* was published, on average."""
+    part = [times for (key, _), times in published.items() if key.startswith(f"full-{name}-")]
+    return sum(part) / (len(part) or 1)
+
+
 def _row(verdict, crowd, took_s, published):
-    times = published.total() / (len(published) or 1)
+    there, away = _times(published, "there"), _times(published, "away")
     refused = sum(answer.status == UNAVAILABLE for answer in list(crowd.ear.answers))
     there_s, away_s = took_s
+    late = f"empty later than {EMPTY_AIM_S:.0f} s" if max(took_s) > EMPTY_AIM_S else ""
+    # What a broker took and could not acknowledge when it came back is sent to it once more.
+    repeats = f"more than {MOST_PUBLISHES} publishes a record" if away > MOST_PUBLISHES else ""
     return Row(
         "redis-full",
         8,
         f"Redis 100% full, {WAITING} events waiting, Kafka there, then away",
         1,
         verdict,
-        f"{times:.2f} publishes a record; outbox empty {there_s:.1f} s after, {away_s:.1f} s after"
-        f" Kafka answered; audio refused 503 {refused} times",
-        passed=times <= MOST_PUBLISHES and refused > 0,
-        open="" if max(took_s) <= EMPTY_AIM_S else f"empty later than {EMPTY_AIM_S:.0f} s",
+        f"{there:.2f} publishes a record, {away:.2f} with Kafka away; outbox empty {there_s:.1f} s"
+        f" after, {away_s:.1f} s after Kafka answered; audio refused 503 {refused} times",
+        passed=there <= MOST_PUBLISHES and away <= MOST_REPEATS and refused > 0,
+        open=" and ".join(filter(None, (late, repeats))),
     )
