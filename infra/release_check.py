@@ -13,7 +13,6 @@ from linewatch import __version__
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
-
 _UNRELEASED: Final = re.compile(r"^## \[Unreleased\]\n(.*?)(?=^## \[|\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -30,9 +29,7 @@ def faults(version: str, changelog: str, changed: str) -> Iterator[str]:
     entry = re.search(rf"^## \[{re.escape(version)}\].*\n+(.*)", changelog, re.MULTILINE)
     if not entry:
         yield f"CHANGELOG.md has no entry [{version}]: say what users get"
-    unreleased = re.search(
-        r"^## \[Unreleased\]\n(.*?)(?=^## \[|\Z)", changelog, re.MULTILINE | re.DOTALL
-    )
+    unreleased = _UNRELEASED.search(changelog)
     if unreleased and unreleased[1].strip():
         yield f"CHANGELOG.md has changes under [Unreleased]: move them to [{version}]"
     if changed.strip():
