@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack
-from pathlib import Path
 
 from linewatch import keys
-from linewatch.events import TOPICS as BY_TYPE
 from tests.chaos.crowd import UNAVAILABLE, Crowd
 from tests.chaos.delivery import utterance
 from tests.chaos.kills import BRIEF
-from tests.chaos.outage import copies_in
-from tests.chaos.rig import rig
+from tests.chaos.outage import copies_in, kafka_rig
 from tests.chaos.row import Row
 from tests.chaos.verdict import Verdict, judged
-from tests.support.kafka_broker import Broker
 from tests.support.waiting import eventually
 
 #: Records that wait when Redis gets full, beside those of the calls.
@@ -34,13 +28,7 @@ AWAY_S = 3.0
 
 def redis_full(chance):
     """Let Redis be full for a while, first with Kafka there, then with Kafka coming back."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-kafka-")))
-        broker = Broker(folder)
-        stack.callback(broker.stop)
-        broker.start()
-        broker.make_topics(*sorted(set(BY_TYPE.values())))
-        site = stack.enter_context(rig(2, **broker.env))
+    with kafka_rig(2) as (broker, site):
         with Crowd(site.fleet.urls, chance, count=4, speed=1.0, scripts=BRIEF) as crowd:
             time.sleep(2)
             took_s = [_filled(site, "there", lambda: None), _filled(site, "away", _back(broker))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import defaultdict
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from linewatch import keys
@@ -24,15 +24,21 @@ BACK_S = 60
 DRAIN_AIM_S = 10.0
 
 
-def kafka_down(chance, down_s=10.0):
-    """Kill the broker for *down_s* while ten calls go on at 1x."""
+@contextmanager
+def kafka_rig(pods):
+    """Run *pods* decoders that publish to a Kafka of their own; gives it and them."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-kafka-")))
         broker = Broker(folder)
         stack.callback(broker.stop)
         broker.start()
         broker.make_topics(*sorted(set(BY_TYPE.values())))
-        site = stack.enter_context(rig(2, **broker.env))
+        yield broker, stack.enter_context(rig(pods, **broker.env))
+
+
+def kafka_down(chance, down_s=10.0):
+    """Kill the broker for *down_s* while ten calls go on at 1x."""
+    with kafka_rig(2) as (broker, site):
         with Crowd(site.fleet.urls, chance, count=10, speed=1.0, scripts=BRIEF) as crowd:
             marks = _cut(site, broker, down_s)
             said = crowd.finish()
