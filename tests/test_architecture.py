@@ -28,7 +28,6 @@ APPS = {f"functions/linewatch/{part}/app.py" for part in PARTS}
 OWNERS = {
     "vosk": {"functions/linewatch/decoder/recognition/recognizer.py"},
     "redis": {
-        "functions/linewatch/decoder/store/durability.py",
         "functions/linewatch/decoder/store/scripts.py",
         "functions/linewatch/decoder/store/access.py",
         "functions/linewatch/decoder/outbox/relay.py",
